@@ -1,0 +1,232 @@
+"""Binary Relevance: one binary classifier per label, and nothing shared between labels but the features."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from joblib import Parallel, delayed
+from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context, clone, is_regressor
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.utils._param_validation import HasMethods, StrOptions
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import _num_samples, check_is_fitted, validate_data
+
+from sklearn_bertlam._validation import check_label_counts, check_label_names, check_sample_weight, check_targets, check_texts
+
+
+def _predicts_probabilities(self) -> bool:
+    estimator = self.estimators_[0] if hasattr(self, "estimators_") and len(self.estimators_) else self._base_estimator()
+    return isinstance(estimator, _Constant) or hasattr(estimator, "predict_proba")
+
+
+class BinaryRelevanceClassifier(ClassifierMixin, BaseEstimator):
+    """Multi-label classifier that fits one binary classifier per label, on TF-IDF vectors by default.
+
+    Parameters
+    ----------
+    vectorizer : estimator, "passthrough" or None, default=None
+        Turns raw texts into features: anything with ``fit_transform`` and ``transform``. None is TF-IDF of words and
+        word pairs with sublinear term frequency. With "passthrough", X is a numeric matrix.
+    estimator : estimator or None, default=None
+        A binary classifier. None is a logistic regression with weak regularisation (C=1000), which on TF-IDF vectors
+        decides like a linear support vector machine and gives probabilities.
+    n_jobs : int or None, default=None
+        Number of labels to fit at the same time; None is 1, -1 all processors.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_labels,)
+        The labels: column names of y, or 0 to n_labels - 1.
+    n_labels_ : int
+        Number of labels.
+    vectorizer_ : estimator or None
+        The fitted vectorizer.
+    estimators_ : list of estimators, length n_labels
+        One fitted classifier per label.
+    sparse_output_ : bool
+        Whether predict returns a sparse array, as y was one.
+
+    See Also
+    --------
+    sklearn_bertlam.BertLamClassifier : BERT with label attention.
+    sklearn.multiclass.OneVsRestClassifier : The same idea on numeric features, without unknown labels.
+
+    Examples
+    --------
+    >>> from sklearn_bertlam.baselines import BinaryRelevanceClassifier
+    >>> clf = BinaryRelevanceClassifier()
+    >>> clf = clf.fit(["red wine", "white wine", "red car"], [[1, 1], [1, 0], [0, 1]])
+    >>> clf.predict(["a red wine"])
+    array([[1, 1]])
+    """
+
+    _parameter_constraints: dict = {
+        "vectorizer": [HasMethods(["fit_transform", "transform"]), StrOptions({"passthrough"}), None],
+        "estimator": [HasMethods(["fit", "predict"]), None],
+        "n_jobs": [None, int],
+    }
+
+    def __init__(self, vectorizer=None, estimator=None, *, n_jobs=None):
+        self.vectorizer = vectorizer
+        self.estimator = estimator
+        self.n_jobs = n_jobs
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y, sample_weight=None):
+        """Fit the vectorizer, and one classifier per label.
+
+        Parameters
+        ----------
+        X : iterable of str, shape (n_texts,), or matrix of shape (n_texts, n_features)
+            Raw texts, or numbers with ``vectorizer="passthrough"``.
+        y : {array-like, sparse matrix, DataFrame} of shape (n_texts, n_labels)
+            Indicator of 0 and 1. A label's classifier does not see the rows where the label is NaN.
+        sample_weight : array-like of shape (n_texts,), optional
+            Non-negative weights, for classifiers that take them.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        InvalidTextError, InvalidTargetError
+            If the input is not as described. Both are ValueErrors.
+        """
+        X = self._check_X(X, reset=True)
+        targets = check_targets(y, _num_samples(X))
+        self.classes_, _ = check_label_names(None, targets.columns, targets.matrix.shape[1])
+        check_label_counts(targets.matrix, self.classes_)
+        weights = None if sample_weight is None else check_sample_weight(sample_weight, _num_samples(X))
+        self.n_labels_, self.sparse_output_ = len(self.classes_), targets.is_sparse
+        self.vectorizer_ = self._make_vectorizer()
+        features = X if self.vectorizer_ is None else self.vectorizer_.fit_transform(X)
+        columns = targets.matrix.tocsc()
+        base = self._base_estimator()
+        self.estimators_ = Parallel(n_jobs=self.n_jobs)(
+            delayed(_fit_label)(base, features, columns[:, [label]], weights) for label in range(self.n_labels_)
+        )
+        return self
+
+    def _check_X(self, X, reset: bool) -> Any:
+        if self.vectorizer == "passthrough":
+            return validate_data(self, X, accept_sparse="csr", reset=reset)
+        return check_texts(X)
+
+    def _make_vectorizer(self) -> Any:
+        if self.vectorizer is None:
+            return TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2))
+        return None if self.vectorizer == "passthrough" else clone(self.vectorizer)
+
+    def _base_estimator(self) -> Any:
+        if self.estimator is None:
+            return LogisticRegression(C=1000.0, solver="liblinear", random_state=0)
+        if is_regressor(self.estimator):
+            raise ValueError(f"estimator should be a classifier, got the regressor {self.estimator!r}.")
+        return self.estimator
+
+    def _features(self, X) -> Any:
+        check_is_fitted(self)
+        X = self._check_X(X, reset=False)
+        return X if self.vectorizer_ is None else self.vectorizer_.transform(X)
+
+    def decision_function(self, X):
+        """Compute a score of every label for every text, positive where the label is predicted.
+
+        Parameters
+        ----------
+        X : iterable of str, shape (n_texts,), or matrix of shape (n_texts, n_features)
+            Raw texts, or numbers with ``vectorizer="passthrough"``.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_texts, n_labels)
+            The classifiers' decision functions, or the log-odds of their probabilities where they have none.
+        """
+        features = self._features(X)
+        return np.column_stack([_decide(estimator, features) for estimator in self.estimators_])
+
+    @available_if(_predicts_probabilities)
+    def predict_proba(self, X):
+        """Compute the probability of every label for every text, where the binary classifier gives probabilities.
+
+        Parameters
+        ----------
+        X : iterable of str, shape (n_texts,), or matrix of shape (n_texts, n_features)
+            Raw texts, or numbers with ``vectorizer="passthrough"``.
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_texts, n_labels)
+            Each between 0 and 1.
+        """
+        features = self._features(X)
+        return np.column_stack([estimator.predict_proba(features)[:, 1] for estimator in self.estimators_])
+
+    def predict(self, X):
+        """Tell which labels apply to every text.
+
+        Parameters
+        ----------
+        X : iterable of str, shape (n_texts,), or matrix of shape (n_texts, n_features)
+            Raw texts, or numbers with ``vectorizer="passthrough"``.
+
+        Returns
+        -------
+        labels : {ndarray, csr_array} of int, shape (n_texts, n_labels)
+            Indicator of 0 and 1; sparse where the fitted y was sparse.
+        """
+        features = self._features(X)
+        labels = np.column_stack([estimator.predict(features) for estimator in self.estimators_]).astype(np.int64)
+        return sp.csr_array(labels) if self.sparse_output_ else labels
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        reads_texts = not (isinstance(self.vectorizer, str) and self.vectorizer == "passthrough")
+        tags.input_tags.string = reads_texts
+        tags.input_tags.one_d_array = reads_texts
+        tags.input_tags.two_d_array = not reads_texts
+        tags.input_tags.sparse = not reads_texts
+        tags.target_tags.single_output = False
+        tags.target_tags.multi_output = True
+        tags.classifier_tags.multi_label = True
+        tags.classifier_tags.multi_class = False
+        return tags
+
+
+class _Constant(BaseEstimator):
+    """Stands in for the classifier of a label that always or never applies in training."""
+
+    def __init__(self, value: int):
+        self.value = value
+
+    def predict(self, X) -> np.ndarray:
+        return np.full(_num_samples(X), self.value)
+
+    def predict_proba(self, X) -> np.ndarray:
+        return np.tile([1.0 - self.value, self.value], (_num_samples(X), 1))
+
+    def decision_function(self, X) -> np.ndarray:
+        return np.full(_num_samples(X), 2.0 * self.value - 1.0)
+
+
+def _fit_label(estimator, features, column: sp.csc_array, sample_weight: np.ndarray | None) -> Any:
+    target = column.toarray().ravel()
+    known = ~np.isnan(target)
+    values = np.unique(target[known])
+    if len(values) == 1:
+        return _Constant(int(values[0]))
+    options = {} if sample_weight is None else {"sample_weight": sample_weight[known]}
+    return clone(estimator).fit(features[known], target[known].astype(np.int64), **options)
+
+
+def _decide(estimator, features) -> np.ndarray:
+    if hasattr(estimator, "decision_function"):
+        return estimator.decision_function(features)
+    probabilities = estimator.predict_proba(features)[:, 1]
+    with np.errstate(divide="ignore"):
+        return np.clip(np.log(probabilities) - np.log1p(-probabilities), -50, 50)

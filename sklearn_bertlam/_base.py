@@ -1,0 +1,327 @@
+"""fit and predict for any torch module over texts."""
+
+from __future__ import annotations
+
+import warnings
+from abc import ABCMeta, abstractmethod
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.special import expit
+from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from ._validation import (
+    check_label_counts,
+    check_label_names,
+    check_pos_weight,
+    check_sample_weight,
+    check_targets,
+    check_texts,
+)
+from .exceptions import InvalidTargetError, TrainingInterruptedWarning
+
+if TYPE_CHECKING:  # torch takes seconds to import, so only fitting and predicting do it
+    import torch
+
+    from ._batches import TextDataset
+
+_TEXTS_PER_CHUNK = 16384
+_FEWEST_UPDATES = 300
+_FEWEST_EPOCHS, _MOST_EPOCHS = 3, 20
+
+
+class NeuralTextClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
+    """Base of the multi-label classifiers that train a torch module on raw texts.
+
+    A subclass declares its parameters in ``__init__`` (all that this class reads, listed in ``_parameter_constraints``) and
+    says how to make the tokenizer and the module.
+    """
+
+    _parameter_constraints: dict = {
+        "label_names": ["array-like", dict, None],
+        "max_length": [Interval(Integral, 3, None, closed="left")],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "learning_rate": [Interval(Real, 0, None, closed="left")],
+        "head_learning_rate": [Interval(Real, 0, None, closed="left")],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "warmup_fraction": [Interval(Real, 0, 1, closed="both")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "max_epochs": [Interval(Integral, 0, None, closed="left"), StrOptions({"auto"})],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "pos_weight": [Interval(Real, 0, None, closed="neither"), "array-like", None],
+        "threshold": [Interval(Real, 0, 1, closed="both"), "array-like"],
+        "warm_start": ["boolean"],
+        "callbacks": [list, tuple, None],
+        "device": [str],
+        "precision": [StrOptions({"auto", "float32", "bfloat16"})],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    # ------------------------------------------------------------------------------------------- what a subclass provides
+
+    @abstractmethod
+    def _make_tokenizer(self, texts: list[str]) -> Any:
+        """Return a fast tokenizer, loaded or learned from the texts."""
+
+    @abstractmethod
+    def _make_module(self, data: TextDataset, random_state: np.random.RandomState, precision: torch.dtype) -> torch.nn.Module:
+        """Return the module on ``device_`` as training starts with it; it maps a batch to logits (B, K)."""
+
+    def _label_vectors(self) -> torch.Tensor | None:
+        """Return what the module can compute once for many batches of a prediction."""
+        return None
+
+    # ------------------------------------------------------------------------------------------------------------ learning
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None):
+        """Fit the model to texts and their labels.
+
+        Parameters
+        ----------
+        X : iterable of str, shape (n_texts,)
+            The texts: a list, tuple, 1-D array, Series, one-column DataFrame or pyarrow column.
+        y : {array-like, sparse matrix, DataFrame} of shape (n_texts, n_labels)
+            Indicator of 0 and 1. NaN in a dense y marks an unknown entry, which does not count in the loss. The columns of
+            a DataFrame become ``classes_``.
+        sample_weight : array-like of shape (n_texts,), optional
+            Non-negative weights of the texts in the loss.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        InvalidTextError, InvalidTargetError, InvalidLabelNamesError
+            If the input is not as described. All are ValueErrors.
+        EncoderNotFoundError
+            If there is no pretrained model of the given name.
+        """
+        from ._runtime import isolated_torch_random_state, make_random_state, resolve_device, resolve_precision
+
+        texts = check_texts(X)
+        targets = check_targets(y, len(texts))
+        weights = check_sample_weight(sample_weight, len(texts))
+        classes, label_texts = check_label_names(self.label_names, targets.columns, targets.matrix.shape[1])
+        check_label_counts(targets.matrix, classes)
+        self._check_threshold(len(classes))
+        device = resolve_device(self.device)
+        precision = resolve_precision(self.precision, device)
+        goes_on = self._goes_on(classes)
+
+        self.classes_, self.n_labels_, self.sparse_output_ = classes, len(classes), targets.is_sparse
+        self._label_texts, self._precision, self.device_ = label_texts, self.precision, str(device)
+        random_state = make_random_state(self.random_state)
+        with isolated_torch_random_state(random_state, device):
+            self._fit(texts, targets.matrix, weights, random_state, device, precision, goes_on)
+        return self
+
+    def _fit(
+        self,
+        texts: list[str],
+        targets: sp.csr_array,
+        weights: np.ndarray,
+        random_state: np.random.RandomState,
+        device: torch.device,
+        precision: torch.dtype,
+        goes_on: bool,
+    ) -> None:
+        from ._batches import TextDataset
+        from ._net import train
+        from ._tokens import tokenize
+
+        if not goes_on:
+            self.tokenizer_ = self._make_tokenizer(texts)
+        data = TextDataset(tokenize(self.tokenizer_, texts, self.max_length), targets, weights)
+        data, validation = self._split(data, random_state)
+        if not goes_on:
+            self.module_ = self._make_module(data, random_state, precision)
+        settings = self._training_settings(len(data), random_state, precision)
+        self.history_, interrupted = train(
+            self.module_, self._make_criterion().to(device), data, validation, device, settings
+        )
+        self.n_iter_ = len(self.history_)
+        if interrupted:
+            warnings.warn(
+                f"Training was interrupted after {self.n_iter_} of {settings.max_epochs} epochs. "
+                "The estimator can be used with what it had learned by then.",
+                TrainingInterruptedWarning,
+                stacklevel=4,
+            )
+
+    def _goes_on(self, classes: np.ndarray) -> bool:
+        """Tell whether this fit continues the last one."""
+        if not (self.warm_start and hasattr(self, "module_")):
+            return False
+        if not np.array_equal(classes, self.classes_):
+            raise InvalidTargetError(
+                f"warm_start=True goes on with the labels of the last fit, {self.classes_.tolist()}, "
+                f"got {classes.tolist()}. Use the same labels or warm_start=False."
+            )
+        return True
+
+    def _split(self, data: TextDataset, random_state: np.random.RandomState) -> tuple[TextDataset, TextDataset | None]:
+        if not self.early_stopping:
+            return data, None
+        n_validation = int(np.ceil(self.validation_fraction * len(data)))
+        if n_validation >= len(data):
+            raise ValueError(
+                f"early_stopping=True with validation_fraction={self.validation_fraction} leaves no text to train on: "
+                f"got {len(data)} text(s). Use early_stopping=False or more texts."
+            )
+        order = random_state.permutation(len(data))
+        return data.part(order[n_validation:]), data.part(order[:n_validation])
+
+    def _training_settings(self, n_texts: int, random_state: np.random.RandomState, precision: torch.dtype) -> Any:
+        from ._net import TrainingSettings
+
+        max_epochs = default_epochs(n_texts, self.batch_size) if self.max_epochs == "auto" else self.max_epochs
+        return TrainingSettings(
+            learning_rate=self.learning_rate,
+            head_learning_rate=self.head_learning_rate,
+            weight_decay=self.weight_decay,
+            warmup_fraction=self.warmup_fraction,
+            batch_size=self.batch_size,
+            max_epochs=max_epochs,
+            n_iter_no_change=self.n_iter_no_change if self.early_stopping else None,
+            threshold=self.threshold_,
+            precision=precision,
+            random_state=random_state,
+            callbacks=self.callbacks,
+            verbose=int(self.verbose),
+        )
+
+    def _make_criterion(self) -> torch.nn.Module:
+        import torch
+
+        from ._losses import MaskedBCEWithLogitsLoss
+
+        pos_weight = check_pos_weight(self.pos_weight, self.n_labels_)
+        return MaskedBCEWithLogitsLoss(None if pos_weight is None else torch.from_numpy(pos_weight))
+
+    # ---------------------------------------------------------------------------------------------------------- predicting
+
+    def decision_function(self, X):
+        """Compute the logit of every label for every text.
+
+        Parameters
+        ----------
+        X : iterable of str, shape (n_texts,)
+            The texts.
+
+        Returns
+        -------
+        logits : ndarray of float32, shape (n_texts, n_labels)
+            Positive where the probability is above one half.
+        """
+        check_is_fitted(self)
+        texts = check_texts(X)
+        logits = np.empty((len(texts), self.n_labels_), dtype=np.float32)
+        label_vectors = self._label_vectors()
+        for start in range(0, len(texts), _TEXTS_PER_CHUNK):
+            chunk = slice(start, start + _TEXTS_PER_CHUNK)
+            logits[chunk] = self._logits(texts[chunk], label_vectors)
+        return logits
+
+    def _logits(self, texts: list[str], label_vectors: torch.Tensor | None) -> np.ndarray:
+        import torch
+
+        from ._net import predict_logits
+        from ._runtime import resolve_precision
+        from ._tokens import tokenize
+
+        device = torch.device(self.device_)
+        tokens = tokenize(self.tokenizer_, texts, self.max_length)
+        return predict_logits(self.module_, tokens, device, resolve_precision(self._precision, device), label_vectors)
+
+    def predict_proba(self, X):
+        """Compute the probability of every label for every text.
+
+        Parameters
+        ----------
+        X : iterable of str, shape (n_texts,)
+            The texts.
+
+        Returns
+        -------
+        probabilities : ndarray of float32, shape (n_texts, n_labels)
+            Each between 0 and 1; rows do not sum to 1, because every label is a question of its own.
+        """
+        return expit(self.decision_function(X))
+
+    def predict(self, X):
+        """Tell which labels apply to every text: those whose probability is above ``threshold_``.
+
+        Parameters
+        ----------
+        X : iterable of str, shape (n_texts,)
+            The texts.
+
+        Returns
+        -------
+        labels : {ndarray, csr_array} of int, shape (n_texts, n_labels)
+            Indicator of 0 and 1; sparse where the fitted y was sparse.
+        """
+        check_is_fitted(self)
+        self._check_threshold(self.n_labels_)
+        labels = (self.predict_proba(X) > self.threshold_).astype(np.int64)
+        return sp.csr_array(labels) if self.sparse_output_ else labels
+
+    @property
+    def threshold_(self) -> float | np.ndarray:
+        """The probability above which a label is predicted: a number, or one per label."""
+        return self.threshold if isinstance(self.threshold, Real) else np.asarray(self.threshold, dtype=np.float32)
+
+    def _check_threshold(self, n_labels: int) -> None:
+        shape = np.shape(self.threshold)
+        if shape not in ((), (n_labels,)):
+            raise ValueError(f"threshold should be a number or have shape ({n_labels},), got shape {shape}.")
+
+    # ------------------------------------------------------------------------------------------------- scikit-learn's ways
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "history_")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.one_d_array = True
+        tags.input_tags.two_d_array = False
+        tags.target_tags.single_output = False
+        tags.target_tags.multi_output = True
+        tags.classifier_tags.multi_label = True
+        tags.classifier_tags.multi_class = False
+        return tags
+
+    def __getstate__(self):
+        """Keep all that was fitted, with the weights on the CPU, so that any machine can load them."""
+        state = super().__getstate__().copy()
+        if state.get("device_", "cpu") != "cpu":
+            from copy import deepcopy
+
+            state["module_"] = deepcopy(state["module_"]).cpu()
+        return state
+
+    def __setstate__(self, state):
+        """Put the weights where they were, or on the CPU where that device is missing."""
+        super().__setstate__(state)
+        if state.get("device_", "cpu") != "cpu":
+            import torch
+
+            self.device_ = state["device_"] if torch.cuda.is_available() else "cpu"
+            self.module_.to(self.device_)
+
+
+def default_epochs(n_texts: int, batch_size: int) -> int:
+    """Return the number of epochs that gives few texts enough updates and many texts enough passes."""
+    updates_per_epoch = -(-n_texts // batch_size)
+    return int(np.clip(-(-_FEWEST_UPDATES // updates_per_epoch), _FEWEST_EPOCHS, _MOST_EPOCHS))

