@@ -14,7 +14,13 @@ from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _num_samples, check_is_fitted, validate_data
 
-from sklearn_bertlam._validation import check_label_counts, check_label_names, check_sample_weight, check_targets, check_texts
+from sklearn_bertlam._validation import (
+    check_label_counts,
+    check_label_names,
+    check_sample_weight,
+    check_targets,
+    check_texts,
+)
 
 
 def _predicts_probabilities(self) -> bool:

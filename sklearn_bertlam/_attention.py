@@ -27,7 +27,7 @@ def label_wise_attention(similarities: torch.Tensor, mask: torch.Tensor, scale: 
 
 
 def mean_attention(mask: torch.Tensor) -> torch.Tensor:
-    """The same weight for every position that may take attention."""
+    """Give the same weight to every position that may take attention."""
     return mask / mask.sum(dim=1, keepdim=True)  # (B, L)
 
 
@@ -36,10 +36,6 @@ def pool(attention: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
     return (attention[:, None, :] @ tokens).squeeze(1)  # (B, 1, L) @ (B, L, H) -> (B, H)
 
 
-def attended_scores(attention: torch.Tensor, token_scores: torch.Tensor) -> torch.Tensor:
-    """Equation 7 without its bias, for one distribution per label.
-
-    The score w_k . Z_k with Z_k = sum over l of a_lk V_l is the weighted sum of the token scores w_k . V_l, so that no
-    (B, K, H) tensor is needed.
-    """
-    return (attention * token_scores).sum(dim=1)  # (B, L, K) -> (B, K)
+def pool_per_label(attention: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+    """Equation 6 once per label: each label's own weighted sum of the token vectors."""
+    return attention.transpose(1, 2) @ tokens  # (B, K, L) @ (B, L, H) -> (B, K, H)

@@ -71,10 +71,12 @@ class NeuralTextClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         """Return a fast tokenizer, loaded or learned from the texts."""
 
     @abstractmethod
-    def _make_module(self, data: TextDataset, random_state: np.random.RandomState, precision: torch.dtype) -> torch.nn.Module:
+    def _make_module(
+        self, data: TextDataset, random_state: np.random.RandomState, precision: torch.dtype
+    ) -> torch.nn.Module:
         """Return the module on ``device_`` as training starts with it; it maps a batch to logits (B, K)."""
 
-    def _label_vectors(self) -> torch.Tensor | None:
+    def _label_vectors(self, module: torch.nn.Module) -> torch.Tensor | None:
         """Return what the module can compute once for many batches of a prediction."""
         return None
 
@@ -226,7 +228,7 @@ class NeuralTextClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         check_is_fitted(self)
         texts = check_texts(X)
         logits = np.empty((len(texts), self.n_labels_), dtype=np.float32)
-        label_vectors = self._label_vectors()
+        label_vectors = self._label_vectors(self.module_)
         for start in range(0, len(texts), _TEXTS_PER_CHUNK):
             chunk = slice(start, start + _TEXTS_PER_CHUNK)
             logits[chunk] = self._logits(texts[chunk], label_vectors)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from numbers import Real
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,10 @@ if TYPE_CHECKING:
     import torch
 
     from ._batches import TextDataset
+    from ._module import LabelAttentionNetwork
 
 _MOST_DOCUMENTS_FOR_START = 20_000
+_MOST_VALUES_FOR_START = 2**29  # 1 GiB in half precision
 _PAPER_MAX_LENGTH = {"aapd": 128, "rcv1-v2": 126}
 
 
@@ -34,8 +37,7 @@ class BertLamClassifier(NeuralTextClassifier):
     attention : {"label-wise", "document", "mean", "cls"}, default="label-wise"
         - "document": the paper's equations 3 to 6. A token's weight comes from the label it is most like, and one
           document vector serves all labels.
-        - "label-wise": one softmax over the tokens per label, and one document vector per label. Vectors are divided by
-          the length of the mean token vector.
+        - "label-wise": one softmax over the tokens per label, and one document vector per label, scaled to unit length.
         - "mean": the mean of the token vectors, scaled to unit length; no label vectors.
         - "cls": the vector of the first token, which the paper calls NoLAM; no label vectors.
     attention_scale : float or "learned", default="learned"
@@ -229,7 +231,9 @@ class BertLamClassifier(NeuralTextClassifier):
 
         return load_tokenizer(self.encoder)
 
-    def _make_module(self, data: TextDataset, random_state: np.random.RandomState, precision: torch.dtype) -> torch.nn.Module:
+    def _make_module(
+        self, data: TextDataset, random_state: np.random.RandomState, precision: torch.dtype
+    ) -> LabelAttentionNetwork:
         from ._encoders import load_model, max_positions
         from ._module import LabelAttentionNetwork
 
@@ -246,7 +250,7 @@ class BertLamClassifier(NeuralTextClassifier):
             label_tokens=self._tokenize_labels(),
         ).to(self.device_)
         if self.head_init == "logistic" or module.label_table is not None:
-            self._start_from_frozen_vectors(module, data, random_state, precision)
+            self._start_from_frozen_encoder(module, data, random_state, precision)
         return module
 
     def _tokenize_labels(self) -> dict[str, torch.Tensor] | None:
@@ -257,28 +261,33 @@ class BertLamClassifier(NeuralTextClassifier):
             return None
         return pad(tokenize(self.tokenizer_, self._label_texts, self.max_length), np.arange(self.n_labels_))
 
-    def _start_from_frozen_vectors(
-        self, module: torch.nn.Module, data: TextDataset, random_state: np.random.RandomState, precision: torch.dtype
+    def _start_from_frozen_encoder(
+        self, module: LabelAttentionNetwork, data: TextDataset, random_state: np.random.RandomState, precision: torch.dtype
     ) -> None:
-        """Set label table and last layer from documents that the encoder, not yet trained, has read."""
+        """Set label table and last layer from what the encoder, not yet trained, makes of the documents."""
         import torch
 
         from ._initialisation import logistic_head, mean_vector_per_label
-        from ._net import document_vectors
+        from ._net import frozen_outputs
 
-        data = data.part(random_state.permutation(len(data))[:_MOST_DOCUMENTS_FOR_START])
-        vectors = document_vectors(module, data, torch.device(self.device_), precision)
+        device = torch.device(self.device_)
+        module.eval()
+        values_per_document = module.classifier.weight.numel() if self.attention == "label-wise" else module.hidden_size
+        most = min(_MOST_DOCUMENTS_FOR_START, max(1, _MOST_VALUES_FOR_START // values_per_document))
+        data = data.part(random_state.permutation(len(data))[:most])
+        targets, weights = data.known_targets, data.sample_weight[data.rows]
         with torch.no_grad():
             if module.label_table is not None:
-                module.label_table.copy_(torch.from_numpy(mean_vector_per_label(vectors, data.known_targets)))
+                means = frozen_outputs(module.mean_vectors, data, device, precision).astype(np.float32)
+                module.label_table.copy_(torch.from_numpy(mean_vector_per_label(means, targets, weights)))
             if self.head_init == "logistic":
-                unit = 1.0 if module.has_unit_vectors else float(np.sqrt(np.mean(np.sum(vectors**2, axis=1))))
-                weights = data.sample_weight[data.rows]
-                weight, bias = logistic_head(vectors / unit, data.known_targets, weights, random_state)
-                module.classifier.weight.copy_(torch.from_numpy(weight / unit))
+                features_of = partial(module.features, label_vectors=self._label_vectors(module))
+                features = frozen_outputs(features_of, data, device, precision)
+                weight, bias = logistic_head(features, targets, weights, random_state)
+                module.classifier.weight.copy_(torch.from_numpy(weight))
                 module.classifier.bias.copy_(torch.from_numpy(bias))
 
-    def _label_vectors(self) -> torch.Tensor | None:
+    def _label_vectors(self, module: LabelAttentionNetwork) -> torch.Tensor | None:
         import torch
 
         from ._net import autocast
@@ -286,4 +295,4 @@ class BertLamClassifier(NeuralTextClassifier):
 
         device = torch.device(self.device_)
         with torch.inference_mode(), autocast(device, resolve_precision(self._precision, device)):
-            return self.module_.label_vectors()
+            return module.label_vectors()

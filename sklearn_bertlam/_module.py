@@ -57,7 +57,7 @@ class LabelAttentionNetwork(nn.Module):
         label_tokens: dict[str, torch.Tensor] | None = None,
     ):
         super().__init__()
-        hidden = encoder.config.hidden_size
+        self.hidden_size = hidden = encoder.config.hidden_size
         self.encoder = encoder
         self.attention = attention
         self.dropout = dropout
@@ -89,11 +89,6 @@ class LabelAttentionNetwork(nn.Module):
         """The factor on the cosines, at most 100."""
         return self.fixed_scale if self.log_scale is None else self.log_scale.exp().clamp(max=_LARGEST_SCALE)
 
-    @property
-    def has_unit_vectors(self) -> bool:
-        """Whether the vectors that the last layer reads are scaled to about unit length, unlike in the paper."""
-        return self.attention in ("label-wise", "mean")
-
     def encode(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         """Equation 1: one vector per token."""
         return self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state.float()  # (B, L, H)
@@ -106,16 +101,38 @@ class LabelAttentionNetwork(nn.Module):
         with _full_precision(tokens):
             return mean_vector(tokens, self.label_content_mask)
 
-    def document_vectors(
+    def mean_vectors(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor, content_mask: torch.Tensor
     ) -> torch.Tensor:
-        """Return one vector per document (B, H) that needs no label: what the last layer reads with flat attention."""
+        """Return the mean token vector of each document (B, H)."""
         tokens = self.encode(input_ids, attention_mask)
+        with _full_precision(tokens):
+            return mean_vector(tokens, content_mask)
+
+    def features(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        content_mask: torch.Tensor,
+        label_vectors: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Return what the last layer reads: one vector per document (B, H), or one per document and label (B, K, H).
+
+        ``label_vectors`` (K, H) are computed when they are not given.
+        """
+        tokens = self.encode(input_ids, attention_mask)  # (B, L, H)
         if self.attention == "cls":
             return tokens[:, 0]
+        if label_vectors is None:
+            label_vectors = self.label_vectors()
         with _full_precision(tokens):
-            mean = mean_vector(tokens, content_mask)
-        return normalize(mean, dim=1) if self.has_unit_vectors else mean
+            if label_vectors is None:
+                return normalize(mean_vector(tokens, content_mask), dim=-1)
+            similarities = _attention.cosine_similarities(tokens, label_vectors)  # (B, L, K)
+            if self.attention == "document":
+                return _attention.pool(_attention.document_attention(similarities, content_mask, self.scale), tokens)
+            attention = _attention.label_wise_attention(similarities, content_mask, self.scale)  # (B, L, K)
+            return normalize(_attention.pool_per_label(attention, tokens), dim=-1)
 
     def forward(
         self,
@@ -124,32 +141,10 @@ class LabelAttentionNetwork(nn.Module):
         content_mask: torch.Tensor,
         label_vectors: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Return logits (B, K). ``label_vectors`` (K, H) are computed when they are not given."""
-        tokens = self.encode(input_ids, attention_mask)  # (B, L, H)
-        if label_vectors is None:
-            label_vectors = self.label_vectors()
-        with _full_precision(tokens):
-            return self._score(tokens, content_mask, label_vectors)
-
-    def _score(self, tokens: torch.Tensor, mask: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
-        if self.attention == "label-wise":
-            similarities = _attention.cosine_similarities(tokens, labels)  # (B, L, K)
-            attention = _attention.label_wise_attention(similarities, mask, self.scale)  # (B, L, K)
-            tokens = tokens / mean_vector(tokens, mask).norm(dim=1)[:, None, None]  # (B, L, H)
-            token_scores = self._drop_units(tokens) @ self.classifier.weight.T  # (B, L, K)
-            return _attention.attended_scores(attention, token_scores) + self.classifier.bias  # (B, K)
-        pooled = self._pool(tokens, mask, labels)  # (B, H)
-        return self.classifier(dropout(pooled, self.dropout, self.training))  # (B, K)
-
-    def _pool(self, tokens: torch.Tensor, mask: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
-        if self.attention == "cls":
-            return tokens[:, 0]
-        if self.attention == "mean":
-            return normalize(mean_vector(tokens, mask), dim=1)
-        similarities = _attention.cosine_similarities(tokens, labels)  # (B, L, K)
-        return _attention.pool(_attention.document_attention(similarities, mask, self.scale), tokens)
-
-    def _drop_units(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Drop the same hidden units at all positions of a document, which drops them from every label's pooled vector."""
-        keep = dropout(torch.ones_like(tokens[:, :1]), self.dropout, self.training)  # (B, 1, H)
-        return tokens * keep
+        """Equation 7 before its sigmoid: logits (B, K)."""
+        features = self.features(input_ids, attention_mask, content_mask, label_vectors)
+        with _full_precision(features):
+            features = dropout(features, self.dropout, self.training)
+            if features.ndim == 2:
+                return self.classifier(features)  # (B, H) -> (B, K)
+            return (features * self.classifier.weight).sum(dim=2) + self.classifier.bias  # (B, K, H) -> (B, K)

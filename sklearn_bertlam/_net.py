@@ -89,10 +89,10 @@ class TextNet(NeuralNet):
         targets, sample_weight = to_tensor(y_true, device=self.device)
         return self.criterion_(y_pred, targets, sample_weight)
 
-    def fit_loop(self, *args, **kwargs):
-        """Remember an interruption from the keyboard, which skorch takes as the end of training."""
+    def run_single_epoch(self, *args, **kwargs):
+        """Remember an interruption from the keyboard; skorch ends training on it, as it does when a callback stops early."""
         try:
-            return super().fit_loop(*args, **kwargs)
+            super().run_single_epoch(*args, **kwargs)
         except KeyboardInterrupt:
             self.interrupted_ = True
             raise
@@ -250,23 +250,29 @@ def predict_logits(
     return _apply(lambda **batch: module(**batch, label_vectors=label_vectors), tokens, rows, device, precision)
 
 
-def document_vectors(module: nn.Module, data: TextDataset, device: torch.device, precision: torch.dtype) -> np.ndarray:
-    """Return one vector (n, H) per document of a data set, from a module that has ``document_vectors``."""
-    module.eval()
-    return _apply(module.document_vectors, data.tokens, data.rows, device, precision)
+def frozen_outputs(
+    function: Callable[..., torch.Tensor], data: TextDataset, device: torch.device, precision: torch.dtype
+) -> np.ndarray:
+    """Return the outputs (n, ...) of a module's method for the documents of a data set, in half precision."""
+    return _apply(function, data.tokens, data.rows, device, precision, dtype=np.float16)
 
 
 @torch.inference_mode()
 def _apply(
-    function: Callable[..., torch.Tensor], tokens: RaggedTokens, rows: np.ndarray, device: torch.device, precision: torch.dtype
+    function: Callable[..., torch.Tensor],
+    tokens: RaggedTokens,
+    rows: np.ndarray,
+    device: torch.device,
+    precision: torch.dtype,
+    dtype: type = np.float32,
 ) -> np.ndarray:
     """Apply a function of a batch to some of the texts, long ones first, and return the results in the order of ``rows``."""
     result: np.ndarray | None = None
     for indices in by_length(tokens.lengths[rows]):
         batch = to_tensor(pad(tokens, rows[indices]), device=device)
         with autocast(device, precision):
-            values = function(**batch).float().cpu().numpy()  # (B, K) or (B, H)
+            values = function(**batch).float().cpu().numpy()  # (B, ...)
         if result is None:
-            result = np.empty((len(rows), values.shape[1]), dtype=np.float32)
+            result = np.empty((len(rows), *values.shape[1:]), dtype=dtype)
         result[indices] = values
     return result

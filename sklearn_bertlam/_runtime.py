@@ -20,7 +20,8 @@ def resolve_device(device: str) -> torch.device:
         raise ValueError(f"device={device!r} is not a device torch knows. Use 'auto', 'cpu' or 'cuda'.") from error
     if resolved.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(
-            f"Got device={device!r} but torch sees no CUDA device. Use device='auto' or 'cpu', or install a CUDA build of torch."
+            f"Got device={device!r} but torch sees no CUDA device. "
+            "Use device='auto' or 'cpu', or install a CUDA build of torch."
         )
     return resolved
 

@@ -46,11 +46,11 @@ def check_texts(X) -> list[str]:
 def _to_list(X) -> list:
     if sp.issparse(X):
         raise InvalidTextError("Raw texts expected, got a sparse matrix. Pass the texts themselves, not their vectors.")
-    if isinstance(X, (bytes, Mapping, Set)) or not isinstance(X, Iterable):
-        raise InvalidTextError(f"Iterable over raw text documents expected, {type(X).__name__} object received.")
     shape = getattr(X, "shape", None)
     if isinstance(shape, tuple) and len(shape) != 1:
         X = _only_column(X, shape)
+    if isinstance(X, (bytes, Mapping, Set)) or not isinstance(X, Iterable):
+        raise InvalidTextError(f"Iterable over raw text documents expected, {type(X).__name__} object received.")
     if hasattr(X, "to_pylist"):  # pyarrow
         return X.to_pylist()
     if hasattr(X, "tolist"):  # numpy, pandas
@@ -175,7 +175,9 @@ def check_label_counts(targets: sp.csr_array, classes: np.ndarray) -> None:
     positive = np.bincount(targets.indices[targets.data == 1], minlength=targets.shape[1])
     all_unknown = classes[unknown == targets.shape[0]]
     if len(all_unknown):
-        raise InvalidTargetError(f"y is NaN in every row for {_enumerate(all_unknown)}. Drop the column or add known entries.")
+        raise InvalidTargetError(
+            f"y is NaN in every row for {_enumerate(all_unknown)}. Drop the column or add known entries."
+        )
     without = classes[positive == 0]
     if len(without):
         warnings.warn(

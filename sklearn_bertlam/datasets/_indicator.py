@@ -29,7 +29,5 @@ def split_bunch(
     splits: dict[str, tuple[list[str], list[list[str]]]], target_names: Sequence[str], label_descriptions: dict[str, str]
 ) -> Bunch:
     """Make the Bunch that every reader of a data set with splits returns."""
-    parts = {
-        name: Bunch(data=texts, target=encode_labels(labels, target_names)) for name, (texts, labels) in splits.items()
-    }
+    parts = {name: Bunch(data=texts, target=encode_labels(labels, target_names)) for name, (texts, labels) in splits.items()}
     return Bunch(**parts, target_names=np.array(target_names, dtype=object), label_descriptions=label_descriptions)

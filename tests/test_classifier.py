@@ -1,0 +1,369 @@
+"""What a user of BertLamClassifier notices."""
+
+import copy
+import pickle
+import warnings
+
+import joblib
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+import scipy.sparse as sp
+import torch
+from conftest import LABELS, TEXTS, Y, needs_embedded_encoder
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+
+from sklearn_bertlam import BertLamClassifier
+from sklearn_bertlam.exceptions import LabelWithoutPositivesWarning, TrainingInterruptedWarning
+
+ATTENTIONS = ["label-wise", "document", "mean", "cls"]
+
+
+@pytest.mark.parametrize("attention", ATTENTIONS)
+def test_learns_the_training_texts(make_classifier, attention):
+    # the names are words of the texts, so a random encoder is enough
+    clf = make_classifier(attention=attention, max_epochs=60, learning_rate=2e-3, head_learning_rate=2e-2, dropout=0.0)
+    clf.fit(TEXTS, Y)
+    assert (clf.predict(TEXTS) == Y).mean() > 0.95
+    assert clf.score(TEXTS, Y) > 0.8
+    assert clf.history_[-1]["loss"] < clf.history_[0]["loss"]
+
+
+@pytest.mark.parametrize("attention", ATTENTIONS)
+@pytest.mark.parametrize("head_init", ["logistic", "random"])
+def test_outputs_have_the_promised_shapes(make_classifier, attention, head_init):
+    clf = make_classifier(attention=attention, head_init=head_init, label_names=LABELS).fit(TEXTS, Y)
+    probabilities, scores, labels = clf.predict_proba(TEXTS[:5]), clf.decision_function(TEXTS[:5]), clf.predict(TEXTS[:5])
+    assert probabilities.shape == scores.shape == labels.shape == (5, 3)
+    np.testing.assert_allclose(probabilities, 1 / (1 + np.exp(-scores)), rtol=1e-5)
+    np.testing.assert_array_equal(labels, (probabilities > 0.5).astype(int))
+
+
+def test_fitted_attributes(fitted):
+    assert fitted.classes_.tolist() == LABELS
+    assert fitted.n_labels_ == 3
+    assert fitted.n_iter_ == len(fitted.history_) == 2
+    assert set(fitted.history_[0]) == {"epoch", "loss", "seconds", "documents_per_second"}
+    assert fitted.threshold_ == 0.5
+    assert isinstance(fitted.module_, torch.nn.Module)
+    assert fitted.tokenizer_.cls_token == "[CLS]"
+
+
+CONTAINERS = {
+    "list": list,
+    "tuple": tuple,
+    "object array": lambda texts: np.array(texts, dtype=object),
+    "string array": np.array,
+    "column array": lambda texts: np.array(texts, dtype=object)[:, None],
+    "series": pd.Series,
+    "series with another index": lambda texts: pd.Series(texts, index=range(100, 100 + len(texts))),
+    "string dtype": lambda texts: pd.Series(texts, dtype="string"),
+    "arrow dtype": lambda texts: pd.Series(texts, dtype="string[pyarrow]"),
+    "one-column frame": lambda texts: pd.DataFrame({"text": texts}),
+    "pyarrow": pa.array,
+    "pyarrow chunks": lambda texts: pa.chunked_array([texts[:4], texts[4:]]),
+    "pyarrow table": lambda texts: pa.table({"text": texts}),
+    "numpy strings": lambda texts: [np.str_(text) for text in texts],
+    "generator": iter,
+}
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_any_container_of_texts_will_do(fitted, container):
+    np.testing.assert_array_equal(fitted.predict_proba(CONTAINERS[container](TEXTS)), fitted.predict_proba(TEXTS))
+
+
+TARGETS = {
+    "bool": Y.astype(bool),
+    "float": Y.astype(float),
+    "list": Y.tolist(),
+    "object": Y.astype(object),
+    "csr": sp.csr_array(Y),
+    "csc matrix": sp.csc_matrix(Y),
+    "frame": pd.DataFrame(Y),
+    "nullable frame": pd.DataFrame(Y).astype("Int64"),
+    "boolean frame": pd.DataFrame(Y.astype(bool)).astype("boolean"),
+}
+
+
+@pytest.mark.parametrize("container", TARGETS)
+def test_any_container_of_targets_gives_the_same_model(make_classifier, container):
+    expected = make_classifier().fit(TEXTS, Y).predict_proba(TEXTS)
+    np.testing.assert_array_equal(make_classifier().fit(TEXTS, TARGETS[container]).predict_proba(TEXTS), expected)
+
+
+def test_sparse_targets_give_sparse_predictions(make_classifier):
+    predicted = make_classifier().fit(TEXTS, sp.csr_array(Y)).predict(TEXTS)
+    assert sp.issparse(predicted)
+    np.testing.assert_array_equal(predicted.toarray(), make_classifier().fit(TEXTS, Y).predict(TEXTS))
+
+
+def test_columns_become_classes_and_label_texts(make_classifier):
+    clf = make_classifier().fit(TEXTS, pd.DataFrame(Y, columns=LABELS))
+    assert clf.classes_.tolist() == LABELS
+    assert clf.module_.has_label_texts
+    by_name = make_classifier(label_names=LABELS).fit(TEXTS, Y)
+    np.testing.assert_array_equal(clf.predict_proba(TEXTS), by_name.predict_proba(TEXTS))
+
+
+def test_descriptions_are_the_label_texts(make_classifier):
+    descriptions = {"thank": "thank you", "printer": "the printer", "invoice": "the invoice"}  # in another order
+    clf = make_classifier(label_names=descriptions).fit(TEXTS, pd.DataFrame(Y, columns=LABELS))
+    assert clf.classes_.tolist() == LABELS
+    texts = [clf.tokenizer_.decode(ids, skip_special_tokens=True) for ids in clf.module_.label_input_ids.cpu()]
+    assert texts == ["the printer", "the invoice", "thank you"]
+
+
+def test_equal_descriptions_are_told_apart(make_classifier):
+    names = {"printer": "wrong", "invoice": "Wrong", "thank": "thank you"}
+    clf = make_classifier(label_names=names).fit(TEXTS, Y)
+    assert len({tuple(ids) for ids in clf.module_.label_input_ids.tolist()}) == 3
+
+
+def test_without_names_the_label_vectors_start_from_the_documents(make_classifier):
+    start = make_classifier(max_epochs=0).fit(TEXTS, Y)
+    assert start.classes_.tolist() == [0, 1, 2]
+    assert not start.module_.has_label_texts
+    table = start.module_.label_table.detach().cpu().numpy()
+    states = []
+    with torch.inference_mode():
+        for text in TEXTS:
+            encoded = start.tokenizer_(text, return_tensors="pt").to(start.device_)
+            states.append(start.module_.encoder(**encoded).last_hidden_state[0, 1:-1].mean(dim=0).cpu().numpy())
+    for label in range(3):
+        expected = np.mean([state for state, has in zip(states, Y[:, label], strict=True) if has], axis=0)
+        np.testing.assert_allclose(table[label], expected, atol=2e-3)
+    trained = make_classifier().fit(TEXTS, Y).module_.label_table.detach().cpu().numpy()
+    assert not np.array_equal(trained, table)
+
+
+@needs_embedded_encoder
+def test_default_start_is_a_good_classifier_without_any_training(no_network):
+    texts = ["a cheap red car", "an old blue car", "a fast lorry", "a bus to town", "red wine", "cold beer", "a cup of tea", "juice"]
+    Y = np.array([[1, 0]] * 4 + [[0, 1]] * 4)
+    clf = BertLamClassifier(label_names=["vehicle", "drink"], max_epochs=0, random_state=0).fit(texts, Y)
+    np.testing.assert_array_equal(clf.predict(["a black taxi", "lemonade", "a tractor", "coffee"]), [[1, 0], [0, 1]] * 2)
+
+
+@needs_embedded_encoder
+def test_works_with_all_defaults_and_no_network(no_network):
+    clf = BertLamClassifier(max_epochs=1).fit(TEXTS, Y)
+    assert clf.predict_proba(TEXTS).shape == Y.shape
+
+
+def test_same_seed_same_result_to_the_bit(make_classifier):
+    first, second = (make_classifier().fit(TEXTS, Y).predict_proba(TEXTS) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    other = make_classifier(random_state=1).fit(TEXTS, Y).predict_proba(TEXTS)
+    assert not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize("random_state", [0, None])
+def test_global_random_states_are_left_alone(make_classifier, random_state):
+    np.random.seed(3)
+    torch.manual_seed(3)
+    numpy_state, torch_state = np.random.get_state()[1].copy(), torch.get_rng_state()
+    make_classifier(random_state=random_state).fit(TEXTS, Y).predict(TEXTS)
+    np.testing.assert_array_equal(np.random.get_state()[1], numpy_state)
+    assert torch.equal(torch.get_rng_state(), torch_state)
+
+
+def test_global_random_states_do_not_matter(make_classifier):
+    np.random.seed(1)
+    torch.manual_seed(1)
+    first = make_classifier().fit(TEXTS, Y).predict_proba(TEXTS)
+    np.random.seed(2)
+    torch.manual_seed(2)
+    np.testing.assert_array_equal(make_classifier().fit(TEXTS, Y).predict_proba(TEXTS), first)
+
+
+def test_fitting_writes_no_file_and_prints_nothing(make_classifier, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    make_classifier(early_stopping=True).fit(TEXTS, Y).predict(TEXTS)
+    assert list(tmp_path.iterdir()) == []
+    assert capfd.readouterr() == ("", "")
+
+
+def test_verbose_shows_documents_per_second_and_loss(make_classifier, capfd):
+    make_classifier(verbose=1).fit(TEXTS, Y)
+    shown = capfd.readouterr().err
+    assert "docs/s" in shown
+    assert "loss" in shown
+
+
+def test_callbacks_are_called(make_classifier):
+    from skorch.callbacks import Callback
+
+    class CountEpochs(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            epochs.append(len(net.history))
+
+    epochs = []
+    clf = make_classifier(callbacks=[CountEpochs()])
+    clf.fit(TEXTS, Y)
+    assert epochs == [1, 2]
+
+
+def test_early_stopping_keeps_the_best_weights(make_classifier):
+    parameters = {"early_stopping": True, "validation_fraction": 0.4, "n_iter_no_change": 2, "learning_rate": 0.05}
+    clf = make_classifier(max_epochs=40, **parameters).fit(TEXTS, Y)
+    losses = [epoch["valid_loss"] for epoch in clf.history_]
+    assert clf.n_iter_ < 40
+    assert int(np.argmin(losses)) == clf.n_iter_ - 3
+    assert all(0 <= epoch["valid_f1_micro"] <= 1 for epoch in clf.history_)
+
+
+def test_warm_start_goes_on(make_classifier):
+    clf = make_classifier(warm_start=True, max_epochs=8, learning_rate=1e-3).fit(TEXTS, Y)
+    before = clf.history_[-1]["loss"]
+    module = clf.module_
+    clf.fit(TEXTS, Y)
+    assert clf.module_ is module
+    assert clf.history_[0]["loss"] < before * 1.5
+    with pytest.raises(ValueError, match="warm_start=True goes on with the labels"):
+        clf.fit(TEXTS, Y[:, :2])
+
+
+def test_threshold_needs_no_refit(make_classifier):
+    clf = make_classifier().fit(TEXTS, Y)
+    probabilities = clf.predict_proba(TEXTS)
+    np.testing.assert_array_equal(clf.set_params(threshold=0.3).predict(TEXTS), probabilities > 0.3)
+    per_label = [0.2, 0.9, float(np.median(probabilities[:, 2]))]
+    np.testing.assert_array_equal(clf.set_params(threshold=per_label).predict(TEXTS), probabilities > per_label)
+    with pytest.raises(ValueError, match="threshold should be a number or have shape"):
+        clf.set_params(threshold=[0.5, 0.5]).predict(TEXTS)
+
+
+def test_pos_weight_raises_probabilities(make_classifier):
+    plain = make_classifier(max_epochs=10, head_init="random").fit(TEXTS, Y).predict_proba(TEXTS)
+    weighted = make_classifier(max_epochs=10, head_init="random", pos_weight=20.0).fit(TEXTS, Y).predict_proba(TEXTS)
+    assert weighted.mean() > plain.mean()
+
+
+def test_sample_weight_zero_silences_a_text(make_classifier):
+    wrong = Y.copy()
+    wrong[:2] = 1 - wrong[:2]
+    weights = np.r_[0.0, 0.0, np.ones(10)]
+    first = make_classifier().fit(TEXTS, Y, sample_weight=weights).predict_proba(TEXTS)
+    second = make_classifier().fit(TEXTS, wrong, sample_weight=weights).predict_proba(TEXTS)
+    np.testing.assert_allclose(first, second, atol=1e-6)
+
+
+def test_unknown_targets_do_not_matter(make_classifier):
+    unknown = Y.astype(float)
+    unknown[3:, 1] = np.nan
+    clf = make_classifier().fit(TEXTS, unknown)
+    assert np.isfinite(clf.predict_proba(TEXTS)).all()
+    assert np.isfinite([epoch["loss"] for epoch in clf.history_]).all()
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda clf: pickle.loads(pickle.dumps(clf)), "joblib"])
+def test_copies_predict_the_same(fitted, copied, tmp_path):
+    if copied == "joblib":
+        joblib.dump(fitted, tmp_path / "clf.joblib")
+        copied = joblib.load(tmp_path / "clf.joblib")
+    else:
+        copied = copied(fitted)
+    np.testing.assert_array_equal(copied.predict_proba(TEXTS), fitted.predict_proba(TEXTS))
+    assert copied.history_ == fitted.history_
+
+
+def test_a_model_trained_on_cuda_unpickles_on_the_cpu(fitted):
+    trained = copy.deepcopy(fitted)
+    trained.module_ = trained.module_.cpu()
+    expected = copy.deepcopy(trained)
+    expected.device_ = "cpu"
+    trained.device_ = "cuda:0"
+    loaded = pickle.loads(pickle.dumps(trained))
+    assert loaded.device_ == ("cuda:0" if torch.cuda.is_available() else "cpu")
+    np.testing.assert_allclose(loaded.predict_proba(TEXTS), expected.predict_proba(TEXTS), atol=1e-4)
+
+
+def test_clone_and_unfitted_pickle_keep_parameters(make_classifier):
+    clf = make_classifier(label_names=LABELS, threshold=0.3)
+    for copied in (clone(clf), pickle.loads(pickle.dumps(clf))):
+        assert copied.get_params() == clf.get_params()
+        with pytest.raises(NotFittedError):
+            copied.predict(TEXTS)
+
+
+def test_default_number_of_epochs_suits_few_and_many_texts():
+    from sklearn_bertlam._base import default_epochs
+
+    epochs = [default_epochs(n, 32) for n in (1, 50, 300, 3000, 300_000)]
+    assert epochs == sorted(epochs, reverse=True)
+    assert epochs[-1] <= 5
+    assert epochs[0] >= 10
+
+
+def test_from_paper_has_the_papers_settings():
+    clf = BertLamClassifier.from_paper("aapd")
+    paper = {
+        "encoder": "bert-base-uncased",
+        "attention": "document",
+        "attention_scale": 1.0,
+        "max_length": 128,
+        "learning_rate": 5e-5,
+        "dropout": 0.1,
+        "threshold": 0.5,
+    }
+    assert paper.items() <= clf.get_params().items()
+    assert BertLamClassifier.from_paper("rcv1-v2").max_length == 126
+    assert BertLamClassifier.from_paper("aapd", max_epochs=2).max_epochs == 2
+    with pytest.raises(ValueError, match="dataset should be one of"):
+        BertLamClassifier.from_paper("imdb")
+
+
+# --------------------------------------------------------------------------------------------------------- legal extremes
+
+
+@pytest.mark.parametrize("text", ["", " ", "fire " * 50_000, "🔥🔥", "a\x00b\x07", "\ud800", "مرحبا", "[SEP] [PAD]"])
+def test_any_text_gets_probabilities(fitted, text):
+    probabilities = fitted.predict_proba([text, "thank you"])
+    assert np.isfinite(probabilities).all()
+    np.testing.assert_allclose(probabilities[1], fitted.predict_proba(["thank you"])[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("attention", ATTENTIONS)
+def test_one_text_and_one_label(make_classifier, attention):
+    with pytest.warns(LabelWithoutPositivesWarning):
+        clf = make_classifier(attention=attention).fit(["fire"], [[0]])
+    assert clf.predict_proba(["fire", "ice"]).shape == (2, 1)
+    assert make_classifier(attention=attention).fit(TEXTS, Y[:, :1]).predict(TEXTS).shape == (12, 1)
+
+
+def test_texts_without_labels_and_large_batches(make_classifier):
+    some = Y.copy()
+    some[0] = 0
+    assert make_classifier(batch_size=1000).fit(TEXTS, some).predict(TEXTS).shape == Y.shape
+
+
+def test_a_label_without_positives_warns_once_by_name(make_classifier):
+    absent = pd.DataFrame(np.c_[Y, np.zeros(12, dtype=int)], columns=[*LABELS, "refund"])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        clf = make_classifier().fit(TEXTS, absent)
+    assert [str(warning.message).split(".")[0] for warning in caught] == ["No text has label 'refund'"]
+    assert (clf.predict_proba(TEXTS)[:, 3] < 0.5).all()
+
+
+def test_interruption_keeps_a_usable_estimator(make_classifier):
+    from skorch.callbacks import Callback
+
+    class Interrupt(Callback):
+        def on_batch_end(self, net, **kwargs):
+            if len(net.history) == 2:
+                raise KeyboardInterrupt
+
+    clf = make_classifier(max_epochs=5, callbacks=[Interrupt()])
+    with pytest.warns(TrainingInterruptedWarning, match="after 1 of 5 epochs"):
+        clf.fit(TEXTS, Y)
+    assert clf.predict(TEXTS).shape == Y.shape
+
+
+def test_many_texts_in_small_chunks_are_the_same(fitted, monkeypatch):
+    expected = fitted.predict_proba(TEXTS)
+    monkeypatch.setattr("sklearn_bertlam._base._TEXTS_PER_CHUNK", 5)
+    np.testing.assert_allclose(fitted.predict_proba(TEXTS), expected, atol=1e-5)

@@ -1,0 +1,51 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from sklearn_bertlam._losses import MaskedBCEWithLogitsLoss
+
+logits_strategy = arrays(np.float32, (4, 3), elements=st.floats(-20, 20, width=32))
+targets_strategy = arrays(np.float32, (4, 3), elements=st.sampled_from([0.0, 1.0, np.nan]))
+
+
+def loss(logits, targets, weights, **options):
+    criterion = MaskedBCEWithLogitsLoss(**options)
+    return criterion(*(torch.as_tensor(array, dtype=torch.float32) for array in (logits, targets, weights)))
+
+
+def test_equals_the_formula():
+    logits, targets = np.array([[2.0, -1.0]]), np.array([[1.0, 1.0]])
+    probabilities = 1 / (1 + np.exp(-logits))
+    assert float(loss(logits, targets, [1.0])) == pytest.approx(-np.log(probabilities).mean(), rel=1e-6)
+
+
+def test_pos_weight_weighs_positive_entries_only():
+    weighted = loss([[0.0, 0.0]], [[1.0, 0.0]], [1.0], pos_weight=torch.tensor([3.0, 3.0]))
+    assert float(weighted) == pytest.approx((3 * np.log(2) + np.log(2)) / 2, rel=1e-6)
+
+
+@given(logits_strategy, targets_strategy)
+def test_unknown_targets_have_no_gradient(logits, targets):
+    logits = torch.tensor(logits, requires_grad=True)
+    value = MaskedBCEWithLogitsLoss()(logits, torch.tensor(targets), torch.ones(4))
+    value.backward()
+    assert torch.isfinite(value)
+    assert (logits.grad[torch.isnan(torch.tensor(targets))] == 0).all()
+
+
+@given(logits_strategy, targets_strategy, st.integers(0, 3))
+def test_weight_two_equals_the_row_twice(logits, targets, row):
+    weights = np.ones(4)
+    weights[row] = 2
+    twice = loss(np.vstack([logits, logits[row]]), np.vstack([targets, targets[row]]), np.ones(5))
+    np.testing.assert_allclose(loss(logits, targets, weights), twice, rtol=1e-5)
+
+
+@given(logits_strategy, targets_strategy)
+def test_weight_zero_equals_the_row_left_out(logits, targets):
+    np.testing.assert_allclose(
+        loss(logits, targets, [1, 1, 1, 0]), loss(logits[:3], targets[:3], np.ones(3)), rtol=1e-5, atol=1e-12
+    )
