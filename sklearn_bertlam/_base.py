@@ -76,7 +76,7 @@ class NeuralTextClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
     ) -> torch.nn.Module:
         """Return the module on ``device_`` as training starts with it; it maps a batch to logits (B, K)."""
 
-    def _label_vectors(self, module: torch.nn.Module) -> torch.Tensor | None:
+    def _label_vectors(self, module: Any) -> torch.Tensor | None:
         """Return what the module can compute once for many batches of a prediction."""
         return None
 
@@ -281,7 +281,7 @@ class NeuralTextClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
     @property
     def threshold_(self) -> float | np.ndarray:
         """The probability above which a label is predicted: a number, or one per label."""
-        return self.threshold if isinstance(self.threshold, Real) else np.asarray(self.threshold, dtype=np.float32)
+        return np.asarray(self.threshold, dtype=np.float32) if np.ndim(self.threshold) else self.threshold
 
     def _check_threshold(self, n_labels: int) -> None:
         shape = np.shape(self.threshold)

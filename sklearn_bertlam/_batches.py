@@ -109,7 +109,7 @@ class TrainingBatches:
         order = random.permutation(len(self.dataset))
         noisy = self.dataset.lengths * random.uniform(1 - _LENGTH_NOISE, 1 + _LENGTH_NOISE, len(order))
         run = _BATCHES_PER_SORT * self.batch_size
-        batches = []
+        batches: list[np.ndarray] = []
         for start in range(0, len(order), run):
             rows = order[start : start + run]
             rows = rows[np.argsort(noisy[rows])]

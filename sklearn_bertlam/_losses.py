@@ -19,6 +19,8 @@ class MaskedBCEWithLogitsLoss(nn.Module):
         Factor on the loss of each label's positive entries.
     """
 
+    pos_weight: torch.Tensor | None
+
     def __init__(self, pos_weight: torch.Tensor | None = None):
         super().__init__()
         self.register_buffer("pos_weight", pos_weight)

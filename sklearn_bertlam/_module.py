@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import nn
@@ -46,9 +47,14 @@ class LabelAttentionNetwork(nn.Module):
         needs label vectors, these are a trained table.
     """
 
+    hidden_size: int
+    label_input_ids: torch.Tensor
+    label_attention_mask: torch.Tensor
+    label_content_mask: torch.Tensor
+
     def __init__(
         self,
-        encoder: nn.Module,
+        encoder: Any,
         n_labels: int,
         *,
         attention: str,
@@ -57,7 +63,8 @@ class LabelAttentionNetwork(nn.Module):
         label_tokens: dict[str, torch.Tensor] | None = None,
     ):
         super().__init__()
-        self.hidden_size = hidden = encoder.config.hidden_size
+        hidden = encoder.config.hidden_size
+        self.hidden_size = hidden
         self.encoder = encoder
         self.attention = attention
         self.dropout = dropout

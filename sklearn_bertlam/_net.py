@@ -267,12 +267,12 @@ def _apply(
     dtype: type = np.float32,
 ) -> np.ndarray:
     """Apply a function of a batch to some of the texts, long ones first, and return the results in the order of ``rows``."""
-    result: np.ndarray | None = None
+    result: np.ndarray = np.empty(0, dtype=dtype)
     for indices in by_length(tokens.lengths[rows]):
         batch = to_tensor(pad(tokens, rows[indices]), device=device)
         with autocast(device, precision):
             values = function(**batch).float().cpu().numpy()  # (B, ...)
-        if result is None:
+        if result.size == 0:
             result = np.empty((len(rows), *values.shape[1:]), dtype=dtype)
         result[indices] = values
     return result

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,7 +37,7 @@ def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
 
 def _cpu_has_bfloat16() -> bool:
     """Ask the processor, not a stopwatch: a noisy moment must not change the result of a fit."""
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     flags = ("avx512_bf16", "amx_bf16", "amx_tile", "bf16")
     return any(capabilities.get(flag, False) for flag in flags) or _avx512_bf16_of_older_torch()
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
+from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import _check_sample_weight
 
 from .exceptions import InvalidLabelNamesError, InvalidTargetError, InvalidTextError, LabelWithoutPositivesWarning
@@ -122,7 +123,8 @@ def _to_array(y) -> np.ndarray:
     if array.ndim != 2:
         raise InvalidTargetError(
             f"y should be an indicator matrix of shape (n_texts, n_labels), got an array of shape {array.shape}. "
-            "For one label use y.reshape(-1, 1); for label sets use sklearn.preprocessing.MultiLabelBinarizer."
+            "For one label use y.reshape(-1, 1); for label sets use sklearn.preprocessing.MultiLabelBinarizer. "
+            f"Unknown label type: {type_of_target(array)}."
         )
     return _to_float(array)
 

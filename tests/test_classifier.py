@@ -141,7 +141,16 @@ def test_without_names_the_label_vectors_start_from_the_documents(make_classifie
 
 @needs_embedded_encoder
 def test_default_start_is_a_good_classifier_without_any_training(no_network):
-    texts = ["a cheap red car", "an old blue car", "a fast lorry", "a bus to town", "red wine", "cold beer", "a cup of tea", "juice"]
+    texts = [
+        "a cheap red car",
+        "an old blue car",
+        "a fast lorry",
+        "a bus to town",
+        "red wine",
+        "cold beer",
+        "a cup of tea",
+        "juice",
+    ]
     Y = np.array([[1, 0]] * 4 + [[0, 1]] * 4)
     clf = BertLamClassifier(label_names=["vehicle", "drink"], max_epochs=0, random_state=0).fit(texts, Y)
     np.testing.assert_array_equal(clf.predict(["a black taxi", "lemonade", "a tractor", "coffee"]), [[1, 0], [0, 1]] * 2)

@@ -150,7 +150,8 @@ def _read_topics(file: Path) -> dict[str, list[str]]:
 
 def _read_documents(file: Path) -> Iterator[tuple[str, str]]:
     """Read ``.I number``, ``.W`` and lines of tokens, up to the next ``.I``."""
-    number, words = None, []
+    number: str | None = None
+    words: list[str] = []
     for line_number, line in enumerate(_lines(file), start=1):
         line = line.strip()
         if line.startswith(".I"):

@@ -1,0 +1,1 @@
+"""Measurements too long for tests; each module has a small command line."""

@@ -1,0 +1,51 @@
+"""Train BERT-LAM and simpler systems on the support requests, and compare them: ``python -m benchmarks.demo``."""
+
+from __future__ import annotations
+
+import argparse
+import time
+import warnings
+
+from sklearn_bertlam.datasets import load_support_requests
+
+from .scoring import COLUMNS, evaluate, markdown_table
+from .systems import DEFAULT_SYSTEMS, TITLES, make_system
+
+_SHOWN = ("f1_micro", "f1_macro", "precision_micro", "recall_micro", "fit_seconds")
+_MESSAGES = (
+    "You took the money twice, and the parcel is still not here.",
+    "I can't get in, the code you text me never comes. Otherwise I love your shop!",
+    "Please let me cancel my membership in the app. The button does nothing at all.",
+)
+
+
+def main() -> None:
+    """Run the demo."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.demo", description=__doc__)
+    parser.add_argument("--epochs", type=int, default=4, help="passes over the training messages (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="random state of all systems (default: %(default)s)")
+    arguments = parser.parse_args()
+    warnings.filterwarnings("ignore", category=FutureWarning)
+
+    start = time.perf_counter()
+    train, test = (load_support_requests(subset=subset, return_X_y=True, as_frame=True) for subset in ("train", "test"))
+    descriptions = load_support_requests().label_descriptions
+    print(f"Support requests: {len(train[0])} messages to learn from, {len(test[0])} to test on, 12 labels.\n")
+    rows = {}
+    for name in DEFAULT_SYSTEMS:
+        print(f"... {TITLES[name]}", flush=True)
+        system = make_system(name, label_names=descriptions, max_epochs=arguments.epochs, random_state=arguments.seed)
+        rows[TITLES[name]] = evaluate(system, train, test)
+    print("\n" + markdown_table(rows, {key: COLUMNS[key] for key in _SHOWN}) + "\n")
+    for message, probabilities in zip(_MESSAGES, system.predict_proba(_MESSAGES), strict=True):
+        labels = [
+            f"{label} ({probability:.2f})"
+            for label, probability in zip(system.classes_, probabilities, strict=True)
+            if probability > system.threshold_
+        ]
+        print(f"{message}\n    -> {', '.join(labels) or 'no label'}")
+    print(f"\n{time.perf_counter() - start:.0f} seconds in all.")
+
+
+if __name__ == "__main__":
+    main()

