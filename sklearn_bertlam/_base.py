@@ -76,6 +76,10 @@ class NeuralTextClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
     ) -> torch.nn.Module:
         """Return the module on ``device_`` as training starts with it; it maps a batch to logits (B, K)."""
 
+    def _learning_rate(self) -> float:
+        """Return the peak learning rate of the encoder."""
+        return self.learning_rate
+
     def _label_vectors(self, module: Any) -> torch.Tensor | None:
         """Return what the module can compute once for many batches of a prediction."""
         return None
@@ -188,7 +192,7 @@ class NeuralTextClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
 
         max_epochs = default_epochs(n_texts, self.batch_size) if self.max_epochs == "auto" else self.max_epochs
         return TrainingSettings(
-            learning_rate=self.learning_rate,
+            learning_rate=self._learning_rate(),
             head_learning_rate=self.head_learning_rate,
             weight_decay=self.weight_decay,
             warmup_fraction=self.warmup_fraction,

@@ -15,6 +15,7 @@ _BATCHES_PER_SORT = 50
 _LENGTH_NOISE = 0.1
 _PAD_TO_MULTIPLE = 8
 _TOKENS_PER_PREDICTION_BATCH = 8192
+_MOST_TEXTS_PER_PREDICTION_BATCH = 128
 
 
 class TextDataset(Dataset):
@@ -130,10 +131,11 @@ class ValidationBatches:
 
 
 def by_length(lengths: np.ndarray) -> Iterator[np.ndarray]:
-    """Cut texts, longest first, into batches of a fixed number of tokens, padding included."""
+    """Cut texts, longest first, into batches of a bounded number of tokens, padding included, and of texts."""
     order = np.argsort(-lengths, kind="stable")
     start = 0
     while start < len(order):
-        size = max(1, _TOKENS_PER_PREDICTION_BATCH // max(1, int(lengths[order[start]])))
+        fitting = _TOKENS_PER_PREDICTION_BATCH // max(1, int(lengths[order[start]]))
+        size = min(max(1, fitting), _MOST_TEXTS_PER_PREDICTION_BATCH)
         yield order[start : start + size]
         start += size

@@ -37,12 +37,9 @@ def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
 
 def _cpu_has_bfloat16() -> bool:
     """Ask the processor, not a stopwatch: a noisy moment must not change the result of a fit."""
-    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    flags = ("avx512_bf16", "amx_bf16", "amx_tile", "bf16")
-    return any(capabilities.get(flag, False) for flag in flags) or _avx512_bf16_of_older_torch()
-
-
-def _avx512_bf16_of_older_torch() -> bool:
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.11 and newer
+    if any(capabilities.get(flag, False) for flag in ("avx512_bf16", "amx_bf16", "bf16")):
+        return True
     probe = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
     return bool(probe and probe())
 
