@@ -22,7 +22,7 @@ _MESSAGES = (
 def main() -> None:
     """Run the demo."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.demo", description=__doc__)
-    parser.add_argument("--epochs", type=int, default=4, help="passes over the training messages (default: %(default)s)")
+    parser.add_argument("--epochs", type=int, default=3, help="passes over the training messages (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="random state of all systems (default: %(default)s)")
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore", category=FutureWarning)

@@ -30,8 +30,8 @@ if TYPE_CHECKING:  # torch takes seconds to import, so only fitting and predicti
     from ._batches import TextDataset
 
 _TEXTS_PER_CHUNK = 16384
-_FEWEST_UPDATES = 300
-_FEWEST_EPOCHS, _MOST_EPOCHS = 3, 20
+_FEWEST_UPDATES = 60
+_FEWEST_EPOCHS, _MOST_EPOCHS = 3, 30
 
 
 class NeuralTextClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):

@@ -67,8 +67,7 @@ class BertLamClassifier(NeuralTextClassifier):
     batch_size : int, default=32
         Texts per update.
     max_epochs : int or "auto", default="auto"
-        Passes over the training texts. "auto" makes more passes over few texts than over many: about 300 updates,
-        but at least 3 and at most 20 passes. 0 leaves the encoder as it is and the last layer as ``head_init`` made it.
+        Passes over the training texts. "auto" makes as many passes as give 60 updates, but at least 3 and at most 30. 0 leaves the encoder as it is and the last layer as ``head_init`` made it.
     early_stopping : bool, default=False
         Whether to set part of the texts aside, stop when the loss on them no longer falls, and keep the best weights.
     validation_fraction : float, default=0.1
