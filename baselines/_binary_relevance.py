@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from joblib import Parallel, delayed
-from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context, clone, is_regressor
+from sklearn.base import BaseEstimator, _fit_context, clone, is_regressor
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import _num_samples, check_is_fitted, validate_data
+from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.validation import _num_samples, check_is_fitted, has_fit_parameter, validate_data
 
+from sklearn_bertlam._multilabel import MultilabelClassifierMixin
 from sklearn_bertlam._validation import (
     check_label_counts,
     check_label_names,
@@ -24,11 +26,11 @@ from sklearn_bertlam._validation import (
 
 
 def _predicts_probabilities(self) -> bool:
-    estimator = self.estimators_[0] if hasattr(self, "estimators_") and len(self.estimators_) else self._base_estimator()
-    return isinstance(estimator, _Constant) or hasattr(estimator, "predict_proba")
+    estimators = self.estimators_ if hasattr(self, "estimators_") else [self._base_estimator()]
+    return all(hasattr(estimator, "predict_proba") for estimator in estimators)
 
 
-class BinaryRelevanceClassifier(ClassifierMixin, BaseEstimator):
+class BinaryRelevanceClassifier(MultilabelClassifierMixin, BaseEstimator):
     """Multi-label classifier that fits one binary classifier per label, on TF-IDF vectors by default.
 
     Parameters
@@ -72,7 +74,7 @@ class BinaryRelevanceClassifier(ClassifierMixin, BaseEstimator):
     _parameter_constraints: dict = {
         "vectorizer": [HasMethods(["fit_transform", "transform"]), StrOptions({"passthrough"}), None],
         "estimator": [HasMethods(["fit", "predict"]), None],
-        "n_jobs": [None, int],
+        "n_jobs": [None, Integral],
     }
 
     def __init__(self, vectorizer=None, estimator=None, *, n_jobs=None):
@@ -108,9 +110,11 @@ class BinaryRelevanceClassifier(ClassifierMixin, BaseEstimator):
         self.classes_, _ = check_label_names(None, targets.columns, targets.matrix.shape[1])
         check_label_counts(targets.matrix, self.classes_)
         weights = None if sample_weight is None else check_sample_weight(sample_weight, _num_samples(X))
+        if weights is not None and not has_fit_parameter(self._base_estimator(), "sample_weight"):
+            raise ValueError(f"sample_weight was given, but {self._base_estimator()!r} does not take it in fit.")
         self.n_labels_, self.sparse_output_ = len(self.classes_), targets.is_sparse
         self.vectorizer_ = self._make_vectorizer()
-        features = X if self.vectorizer_ is None else self.vectorizer_.fit_transform(X)
+        features = X if self.vectorizer_ is None else self.vectorizer_.fit_transform(X, targets.matrix)
         columns = targets.matrix.tocsc()
         base = self._base_estimator()
         self.estimators_ = Parallel(n_jobs=self.n_jobs)(
@@ -151,7 +155,8 @@ class BinaryRelevanceClassifier(ClassifierMixin, BaseEstimator):
         Returns
         -------
         scores : ndarray of shape (n_texts, n_labels)
-            The classifiers' decision functions, or the log-odds of their probabilities where they have none.
+            The classifiers' decision functions; without them the log-odds of their probabilities; without these -1
+            and 1.
         """
         features = self._features(X)
         return np.column_stack([_decide(estimator, features) for estimator in self.estimators_])
@@ -192,15 +197,11 @@ class BinaryRelevanceClassifier(ClassifierMixin, BaseEstimator):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        reads_texts = not (isinstance(self.vectorizer, str) and self.vectorizer == "passthrough")
-        tags.input_tags.string = reads_texts
-        tags.input_tags.one_d_array = reads_texts
-        tags.input_tags.two_d_array = not reads_texts
-        tags.input_tags.sparse = not reads_texts
-        tags.target_tags.single_output = False
-        tags.target_tags.multi_output = True
-        tags.classifier_tags.multi_label = True
-        tags.classifier_tags.multi_class = False
+        if isinstance(self.vectorizer, str) and self.vectorizer == "passthrough":
+            tags.input_tags.string = False
+            tags.input_tags.one_d_array = False
+            tags.input_tags.two_d_array = True
+            tags.input_tags.sparse = True
         return tags
 
 
@@ -223,9 +224,11 @@ class _Constant(BaseEstimator):
 def _fit_label(estimator, features, column: sp.csc_array, sample_weight: np.ndarray | None) -> Any:
     target = column.toarray().ravel()
     known = ~np.isnan(target)
+    if sample_weight is not None:
+        known &= sample_weight > 0
     values = np.unique(target[known])
-    if len(values) == 1:
-        return _Constant(int(values[0]))
+    if len(values) < 2:
+        return _Constant(int(values[0]) if len(values) else 0)
     options = {} if sample_weight is None else {"sample_weight": sample_weight[known]}
     return clone(estimator).fit(features[known], target[known].astype(np.int64), **options)
 
@@ -233,6 +236,8 @@ def _fit_label(estimator, features, column: sp.csc_array, sample_weight: np.ndar
 def _decide(estimator, features) -> np.ndarray:
     if hasattr(estimator, "decision_function"):
         return estimator.decision_function(features)
+    if not hasattr(estimator, "predict_proba"):
+        return 2.0 * estimator.predict(features) - 1.0
     probabilities = estimator.predict_proba(features)[:, 1]
     with np.errstate(divide="ignore"):
         return np.clip(np.log(probabilities) - np.log1p(-probabilities), -50, 50)

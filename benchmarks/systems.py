@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from sklearn.svm import LinearSVC
-from sklearn_bertlam.baselines import BinaryRelevanceClassifier
 
 from sklearn_bertlam import BertLamClassifier
+from sklearn_bertlam.baselines import BinaryRelevanceClassifier
 
 _NEURAL: dict[str, dict[str, Any]] = {
     "frozen": {"attention": "mean", "max_epochs": 0},

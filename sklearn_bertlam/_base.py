@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import warnings
 from abc import ABCMeta, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
 from scipy.special import expit
-from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from ._multilabel import MultilabelClassifierMixin
 from ._validation import (
     check_label_counts,
     check_label_names,
@@ -21,6 +24,7 @@ from ._validation import (
     check_sample_weight,
     check_targets,
     check_texts,
+    check_threshold,
 )
 from .exceptions import InvalidTargetError, TrainingInterruptedWarning
 
@@ -34,13 +38,14 @@ _FEWEST_UPDATES = 60
 _FEWEST_EPOCHS, _MOST_EPOCHS = 3, 30
 
 
-class NeuralTextClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
+class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=ABCMeta):
     """Base of the multi-label classifiers that train a torch module on raw texts.
 
     A subclass declares its parameters in ``__init__`` (all that this class reads, listed in ``_parameter_constraints``) and
     says how to make the tokenizer and the module.
     """
 
+    module_: Any
     _parameter_constraints: dict = {
         "label_names": ["array-like", dict, None],
         "max_length": [Interval(Integral, 3, None, closed="left")],
@@ -112,35 +117,54 @@ class NeuralTextClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         EncoderNotFoundError
             If there is no pretrained model of the given name.
         """
+        with self._unchanged_if_it_fails():
+            self._fit(X, y, sample_weight)
+        return self
+
+    @contextmanager
+    def _unchanged_if_it_fails(self) -> Iterator[None]:
+        before = self.__dict__.copy()
+        try:
+            yield
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
+
+    def _fit(self, X, y, sample_weight) -> None:
+        from ._losses import mean_one_weights
         from ._runtime import isolated_torch_random_state, make_random_state, resolve_device, resolve_precision
 
         texts = check_texts(X)
         targets = check_targets(y, len(texts))
-        weights = check_sample_weight(sample_weight, len(texts))
+        weights = mean_one_weights(check_sample_weight(sample_weight, len(texts)), targets.matrix)
         classes, label_texts = check_label_names(self.label_names, targets.columns, targets.matrix.shape[1])
         check_label_counts(targets.matrix, classes)
-        self._check_threshold(len(classes))
-        device = resolve_device(self.device)
-        precision = resolve_precision(self.precision, device)
+        check_threshold(self.threshold, len(classes))
+        check_pos_weight(self.pos_weight, len(classes))
+        self._check_validation_size(len(texts))
         goes_on = self._goes_on(classes)
 
+        device = resolve_device(self.device)
+        precision = resolve_precision(self.precision, device)
         self.classes_, self.n_labels_, self.sparse_output_ = classes, len(classes), targets.is_sparse
-        self._label_texts, self._precision, self.device_ = label_texts, self.precision, str(device)
+        self._label_texts, self._precision, self._max_length = label_texts, self.precision, self.max_length
+        self.device_ = str(device)
         random_state = make_random_state(self.random_state)
         with isolated_torch_random_state(random_state, device):
-            self._fit(texts, targets.matrix, weights, random_state, device, precision, goes_on)
-        return self
+            self._train(texts, targets.matrix, weights, random_state, precision, goes_on)
 
-    def _fit(
+    def _train(
         self,
         texts: list[str],
         targets: sp.csr_array,
         weights: np.ndarray,
         random_state: np.random.RandomState,
-        device: torch.device,
         precision: torch.dtype,
         goes_on: bool,
     ) -> None:
+        import torch
+
         from ._batches import TextDataset
         from ._net import train
         from ._tokens import tokenize
@@ -152,21 +176,20 @@ class NeuralTextClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         if not goes_on:
             self.module_ = self._make_module(data, random_state, precision)
         settings = self._training_settings(len(data), random_state, precision)
-        self.history_, interrupted = train(
-            self.module_, self._make_criterion().to(device), data, validation, device, settings
-        )
+        criterion = self._make_criterion().to(self.device_)
+        self.history_, interrupted = train(self.module_, criterion, data, validation, torch.device(self.device_), settings)
         self.n_iter_ = len(self.history_)
         if interrupted:
             warnings.warn(
                 f"Training was interrupted after {self.n_iter_} of {settings.max_epochs} epochs. "
                 "The estimator can be used with what it had learned by then.",
                 TrainingInterruptedWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
 
     def _goes_on(self, classes: np.ndarray) -> bool:
         """Tell whether this fit continues the last one."""
-        if not (self.warm_start and hasattr(self, "module_")):
+        if not (self.warm_start and self.__sklearn_is_fitted__()):
             return False
         if not np.array_equal(classes, self.classes_):
             raise InvalidTargetError(
@@ -175,15 +198,20 @@ class NeuralTextClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
             )
         return True
 
+    def _check_validation_size(self, n_texts: int) -> None:
+        if self.early_stopping and self._n_validation(n_texts) >= n_texts:
+            raise ValueError(
+                f"early_stopping=True with validation_fraction={self.validation_fraction} leaves no text to train on: "
+                f"got {n_texts} text(s). Use early_stopping=False or more texts."
+            )
+
+    def _n_validation(self, n_texts: int) -> int:
+        return int(np.ceil(self.validation_fraction * n_texts))
+
     def _split(self, data: TextDataset, random_state: np.random.RandomState) -> tuple[TextDataset, TextDataset | None]:
         if not self.early_stopping:
             return data, None
-        n_validation = int(np.ceil(self.validation_fraction * len(data)))
-        if n_validation >= len(data):
-            raise ValueError(
-                f"early_stopping=True with validation_fraction={self.validation_fraction} leaves no text to train on: "
-                f"got {len(data)} text(s). Use early_stopping=False or more texts."
-            )
+        n_validation = self._n_validation(len(data))
         order = random_state.permutation(len(data))
         return data.part(order[n_validation:]), data.part(order[:n_validation])
 
@@ -246,7 +274,7 @@ class NeuralTextClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         from ._tokens import tokenize
 
         device = torch.device(self.device_)
-        tokens = tokenize(self.tokenizer_, texts, self.max_length)
+        tokens = tokenize(self.tokenizer_, texts, self._max_length)
         return predict_logits(self.module_, tokens, device, resolve_precision(self._precision, device), label_vectors)
 
     def predict_proba(self, X):
@@ -278,35 +306,19 @@ class NeuralTextClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
             Indicator of 0 and 1; sparse where the fitted y was sparse.
         """
         check_is_fitted(self)
-        self._check_threshold(self.n_labels_)
-        labels = (self.predict_proba(X) > self.threshold_).astype(np.int64)
+        threshold = self.threshold_
+        labels = (self.predict_proba(X) > threshold).astype(np.int64)
         return sp.csr_array(labels) if self.sparse_output_ else labels
 
     @property
     def threshold_(self) -> float | np.ndarray:
         """The probability above which a label is predicted: a number, or one per label."""
-        return np.asarray(self.threshold, dtype=np.float32) if np.ndim(self.threshold) else self.threshold
-
-    def _check_threshold(self, n_labels: int) -> None:
-        shape = np.shape(self.threshold)
-        if shape not in ((), (n_labels,)):
-            raise ValueError(f"threshold should be a number or have shape ({n_labels},), got shape {shape}.")
+        return check_threshold(self.threshold, self.n_labels_)
 
     # ------------------------------------------------------------------------------------------------- scikit-learn's ways
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "history_")
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
-        tags.input_tags.one_d_array = True
-        tags.input_tags.two_d_array = False
-        tags.target_tags.single_output = False
-        tags.target_tags.multi_output = True
-        tags.classifier_tags.multi_label = True
-        tags.classifier_tags.multi_class = False
-        return tags
 
     def __getstate__(self):
         """Keep all that was fitted, with the weights on the CPU, so that any machine can load them."""
@@ -314,16 +326,19 @@ class NeuralTextClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         if state.get("device_", "cpu") != "cpu":
             from copy import deepcopy
 
-            state["module_"] = deepcopy(state["module_"]).cpu()
+            state["module_"] = deepcopy(self.module_).cpu()
         return state
 
     def __setstate__(self, state):
         """Put the weights where they were, or on the CPU where that device is missing."""
         super().__setstate__(state)
         if state.get("device_", "cpu") != "cpu":
-            import torch
+            from ._runtime import resolve_device
 
-            self.device_ = state["device_"] if torch.cuda.is_available() else "cpu"
+            try:
+                self.device_ = str(resolve_device(state["device_"]))
+            except ValueError:
+                self.device_ = "cpu"
             self.module_.to(self.device_)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from numbers import Real
 from typing import TYPE_CHECKING
@@ -31,7 +32,7 @@ class BertLamClassifier(NeuralTextClassifier):
 
     Parameters
     ----------
-    encoder : str, default="sentence-transformers/all-MiniLM-L6-v2"
+    encoder : str or path-like, default="sentence-transformers/all-MiniLM-L6-v2"
         A BERT-like model: the path of a folder or a name on the Hugging Face hub. It is looked for as a folder, in the
         embedded package (the default encoder), in the local cache and on the hub, in this order, and the network is used
         only for the last.
@@ -67,7 +68,8 @@ class BertLamClassifier(NeuralTextClassifier):
     batch_size : int, default=32
         Texts per update.
     max_epochs : int or "auto", default="auto"
-        Passes over the training texts. "auto" makes as many passes as give 60 updates, but at least 3 and at most 30. 0 leaves the encoder as it is and the last layer as ``head_init`` made it.
+        Passes over the training texts. "auto" makes as many as give 60 updates, but at least 3 and at most 30. 0
+        leaves the encoder as it is and the last layer as ``head_init`` made it.
     early_stopping : bool, default=False
         Whether to set part of the texts aside, stop when the loss on them no longer falls, and keep the best weights.
     validation_fraction : float, default=0.1
@@ -79,7 +81,8 @@ class BertLamClassifier(NeuralTextClassifier):
     threshold : float or array-like of shape (n_labels,), default=0.5
         A label is predicted where its probability is above the threshold. Can be set after fit.
     warm_start : bool, default=False
-        Whether fit goes on from the last fit's weights.
+        Whether fit goes on from the last fit's weights, with the same labels. Encoder, attention, dropout, label names and
+        ``max_length`` stay as they were.
     callbacks : list of skorch callbacks or None, default=None
         Passed to the training loop.
     device : str, default="auto"
@@ -94,7 +97,8 @@ class BertLamClassifier(NeuralTextClassifier):
     Attributes
     ----------
     classes_ : ndarray of shape (n_labels,)
-        The labels: column names of y, ``label_names``, or 0 to n_labels - 1.
+        The labels: column names of y, ``label_names``, or 0 to n_labels - 1. (scikit-learn's scorers take exactly two
+        names for the two classes of one binary problem; with two labels, score without names.)
     n_labels_ : int
         Number of labels.
     module_ : torch.nn.Module
@@ -133,7 +137,7 @@ class BertLamClassifier(NeuralTextClassifier):
 
     _parameter_constraints: dict = {
         **NeuralTextClassifier._parameter_constraints,
-        "encoder": [str],
+        "encoder": [str, os.PathLike],
         "attention": [StrOptions({"document", "label-wise", "mean", "cls"})],
         "learning_rate": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
         "attention_scale": [Interval(Real, 0, None, closed="left"), StrOptions({"learned"})],
@@ -236,13 +240,11 @@ class BertLamClassifier(NeuralTextClassifier):
     def _make_module(
         self, data: TextDataset, random_state: np.random.RandomState, precision: torch.dtype
     ) -> LabelAttentionNetwork:
-        from ._encoders import load_model, max_positions
+        from ._encoders import load_model
         from ._module import LabelAttentionNetwork
 
         encoder = load_model(self.encoder, self.dropout)
-        limit = max_positions(encoder)
-        if limit is not None and self.max_length > limit:
-            raise ValueError(f"max_length={self.max_length} but encoder={self.encoder!r} reads at most {limit} tokens.")
+        self._check_max_length(encoder)
         module = LabelAttentionNetwork(
             encoder,
             self.n_labels_,
@@ -289,10 +291,18 @@ class BertLamClassifier(NeuralTextClassifier):
                 module.classifier.weight.copy_(torch.from_numpy(weight))
                 module.classifier.bias.copy_(torch.from_numpy(bias))
 
+    def _check_max_length(self, encoder: torch.nn.Module) -> None:
+        from ._encoders import max_positions
+
+        limit = max_positions(encoder)
+        if limit is not None and self.max_length > limit:
+            raise ValueError(f"max_length={self.max_length} but encoder={self.encoder!r} reads at most {limit} tokens.")
+
     def _learning_rate(self) -> float:
         if self.learning_rate != "auto":
             return self.learning_rate
-        return _LEARNING_RATE * min(1.0, _WIDTH / self.module_.hidden_size) ** 2
+        width = max(_WIDTH, self.module_.classifier.in_features)
+        return _LEARNING_RATE * (_WIDTH / width) ** 2
 
     def _label_vectors(self, module: LabelAttentionNetwork) -> torch.Tensor | None:
         import torch

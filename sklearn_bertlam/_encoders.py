@@ -32,7 +32,7 @@ _DROPOUT_SETTINGS = (
 )
 
 
-def load_tokenizer(name: str):
+def load_tokenizer(name: str | os.PathLike):
     """Load the fast tokenizer of a pretrained model."""
     from transformers import AutoTokenizer
 
@@ -44,15 +44,21 @@ def load_tokenizer(name: str):
     return tokenizer
 
 
-def load_model(name: str, dropout: float) -> nn.Module:
-    """Load the network of a pretrained model in float32, with every dropout set to ``dropout``."""
+def load_model(name: str | os.PathLike, dropout: float) -> nn.Module:
+    """Load the network of a pretrained model in float32, with its usual dropout settings set to ``dropout``."""
     from transformers import AutoConfig, AutoModel
 
     config = _load(AutoConfig.from_pretrained, name)
     for setting in _DROPOUT_SETTINGS:
         if hasattr(config, setting):
             setattr(config, setting, dropout)
-    model = _load(AutoModel.from_pretrained, name, config=config, dtype=torch.float32)
+    model, report = _load(AutoModel.from_pretrained, name, config=config, dtype=torch.float32, output_loading_info=True)
+    missing = sorted(key for key in report["missing_keys"] if not key.startswith("pooler."))
+    if missing:
+        raise EncoderNotFoundError(
+            f"The weights of encoder={name!r} lack {len(missing)} of the model's parameters, for instance {missing[0]!r}. "
+            "Save the model again with model.save_pretrained(folder)."
+        )
     if getattr(model, "pooler", None) is not None:
         model.pooler = None  # a layer over [CLS] that nothing here uses
     return model
@@ -67,14 +73,15 @@ def max_positions(model: nn.Module) -> int | None:
     return positions.num_embeddings - offset
 
 
-def _load(from_pretrained, name: str, **kwargs):
+def _load(from_pretrained, name: str | os.PathLike, **kwargs):
     """Try the places in order. Only the last one may use the network."""
+    name = os.fspath(name)
     place = _local_folder(name)
     with _quiet_transformers():
         if place is not None:
             try:
                 return from_pretrained(place, local_files_only=True, trust_remote_code=False, **kwargs)
-            except (OSError, ValueError, KeyError) as error:
+            except Exception as error:  # what is raised depends on which of the files is wrong
                 raise EncoderNotFoundError(
                     f"encoder={name!r} is a folder, but no model could be loaded from it ({_first_line(error)}). "
                     "It should hold config.json, tokenizer.json and model.safetensors."

@@ -154,4 +154,4 @@ class LabelAttentionNetwork(nn.Module):
             features = dropout(features, self.dropout, self.training)
             if features.ndim == 2:
                 return self.classifier(features)  # (B, H) -> (B, K)
-            return (features * self.classifier.weight).sum(dim=2) + self.classifier.bias  # (B, K, H) -> (B, K)
+            return torch.einsum("bkh,kh->bk", features, self.classifier.weight) + self.classifier.bias

@@ -20,6 +20,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from ._batches import TextDataset, TrainingBatches, ValidationBatches, by_length, pad
 from ._tokens import RaggedTokens
+from .exceptions import TrainingDivergedError
 
 _MAX_GRADIENT_NORM = 1.0
 
@@ -142,8 +143,16 @@ def train(
         callbacks__print_log=None,
         verbose=0,
     )
-    net.fit(data, None)
-    module.eval()
+    try:
+        net.fit(data, None)
+    finally:
+        module.eval()
+    if not all(torch.isfinite(parameter).all() for parameter in module.parameters()):
+        raise TrainingDivergedError(
+            f"Training diverged: some weights are not finite after {len(net.history)} epoch(s). "
+            f"Lower learning_rate (it was {settings.learning_rate:g}) or "
+            f"head_learning_rate ({settings.head_learning_rate:g})."
+        )
     return _history(net.history, len(data)), net.interrupted_
 
 
@@ -201,7 +210,7 @@ class ValidationF1(Callback):
 
 
 class Progress(Callback):
-    """A progress bar over all updates, with documents per second and the loss of the running epoch."""
+    """A progress bar over all updates, with documents per second and the loss of the last batch."""
 
     def __init__(self, n_updates: int):
         self.n_updates = n_updates

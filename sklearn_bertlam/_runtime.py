@@ -24,6 +24,8 @@ def resolve_device(device: str) -> torch.device:
             f"Got device={device!r} but torch sees no CUDA device. "
             "Use device='auto' or 'cpu', or install a CUDA build of torch."
         )
+    if resolved.type == "cuda" and (resolved.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"Got device={device!r} but there are {torch.cuda.device_count()} CUDA devices, counted from 0.")
     return resolved
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence, Set
+from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
@@ -73,7 +74,7 @@ def _only_column(X, shape: tuple):
 
 
 def _describe_bad_text(position: int, text) -> str:
-    if text is None or text != text or type(text).__name__ == "NAType":
+    if text is None or type(text).__name__ in ("NAType", "NaTType") or (isinstance(text, Real) and text != text):
         return f"texts[{position}] is {text}. Missing texts are not guessed: drop the row, or replace it with ''."
     if isinstance(text, bytes):
         return f"texts[{position}] is bytes. Decode it first, for instance with .decode('utf-8')."
@@ -89,9 +90,9 @@ def check_targets(y, n_texts: int) -> Targets:
         raise InvalidTargetError("requires y to be passed, but the target y is None.")
     columns = None
     if sp.issparse(y):
-        matrix = sp.csr_array(y)
+        matrix = _sparse_to_csr(y)
     else:
-        columns = list(y.columns) if hasattr(y, "columns") else None
+        columns = _column_names(y)
         matrix = _dense_to_csr(_to_array(y))
     _check_values(matrix)
     if matrix.shape[0] != n_texts:
@@ -107,10 +108,26 @@ def check_targets(y, n_texts: int) -> Targets:
     return Targets(matrix, columns, sp.issparse(y))
 
 
+def _sparse_to_csr(y) -> sp.csr_array:
+    if y.ndim != 2:
+        raise InvalidTargetError(f"y should be an indicator matrix of shape (n_texts, n_labels), got shape {y.shape}.")
+    matrix = sp.csr_array(y, copy=True)
+    matrix.sum_duplicates()
+    return matrix
+
+
+def _column_names(y) -> list | None:
+    if hasattr(y, "column_names"):  # pyarrow.Table
+        return list(y.column_names)
+    return list(y.columns) if hasattr(y, "columns") else None
+
+
 def _to_array(y) -> np.ndarray:
     if isinstance(y, str):
         raise InvalidTargetError("y is a string. An indicator matrix with one column per label is needed.")
-    if hasattr(y, "to_numpy") and hasattr(y, "columns"):
+    if hasattr(y, "to_pandas"):  # pyarrow.Table and polars.DataFrame
+        y = y.to_pandas()
+    if hasattr(y, "iloc") and hasattr(y, "columns"):
         return _frame_to_array(y)
     if isinstance(y, (list, tuple)) and any(isinstance(row, (str, Set, Mapping)) or _has_strings(row) for row in y):
         raise InvalidTargetError(_LABEL_SETS)
@@ -130,11 +147,11 @@ def _to_array(y) -> np.ndarray:
 
 
 def _frame_to_array(y) -> np.ndarray:
-    try:  # pandas: nullable columns have pd.NA, which no float dtype takes by itself
+    if "object" in y.dtypes.astype(str).tolist():
+        return _to_float(y.to_numpy(dtype=object))
+    try:  # nullable columns have pd.NA, which no float dtype takes by itself
         return y.to_numpy(dtype=np.float32, na_value=np.nan)
-    except TypeError:
-        return _to_float(y.to_numpy())
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise InvalidTargetError(f"y should hold only 0, 1 and NaN (unknown): {error}.") from error
 
 
@@ -144,10 +161,17 @@ def _has_strings(row) -> bool:
 
 def _to_float(array: np.ndarray) -> np.ndarray:
     if array.dtype.kind in "biuf":
-        return array
+        return array.astype(np.float32) if array.dtype == np.float16 else array
     if array.dtype.kind == "c":
         raise InvalidTargetError("Complex data not supported: y should hold only 0, 1 and NaN (unknown).")
+    if array.dtype == object:
+        if any(isinstance(entry, (Sequence, Set, np.ndarray)) and not isinstance(entry, str) for entry in array.flat):
+            raise InvalidTargetError(_LABEL_SETS)
+        missing = np.frompyfunc(lambda entry: entry is None or type(entry).__name__ == "NAType", 1, 1)(array).astype(bool)
+        array = np.where(missing, np.nan, array)
     try:
+        if array.dtype.kind in "UST" or any(isinstance(entry, str) for entry in array.flat):
+            raise ValueError("strings found")
         return array.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise InvalidTargetError(f"y should hold only 0, 1 and NaN (unknown), got dtype {array.dtype}: {error}.") from error
@@ -219,7 +243,10 @@ def check_label_names(
 
 
 def _from_mapping(label_names: Mapping, columns: list | None, n_labels: int) -> tuple[list, list]:
-    classes = list(label_names) if columns is None else columns
+    if columns is None:  # the dict's order is that of the columns, but integers from 0 are their positions
+        by_position = set(label_names) == set(range(n_labels))
+        columns = list(range(n_labels)) if by_position else list(label_names)
+    classes = columns
     missing = [label for label in classes if label not in label_names]
     if missing:
         raise InvalidLabelNamesError(f"label_names has no text for {_enumerate(_object_array(missing))} of y.")
@@ -228,9 +255,11 @@ def _from_mapping(label_names: Mapping, columns: list | None, n_labels: int) -> 
 
 
 def _from_sequence(label_names: Iterable, columns: list | None, n_labels: int) -> tuple[list, list]:
-    if isinstance(label_names, str):
-        raise InvalidLabelNamesError("label_names is one string. Pass one name per column of y.")
-    names = list(label_names)
+    if isinstance(label_names, (str, bytes, Set)):
+        raise InvalidLabelNamesError(
+            f"label_names is a {type(label_names).__name__}. Pass a sequence with one name per column of y, in their order."
+        )
+    names = _check_label_texts(np.asarray(label_names, dtype=object).tolist())
     _check_number(len(names), n_labels)
     _check_unique(names, "label_names has {!r} more than once. Every label needs a name of its own.", InvalidLabelNamesError)
     return (names if columns is None else columns), names
@@ -262,12 +291,32 @@ def _tell_apart(classes: list, texts: list[str]) -> list[str]:
 
 
 def _object_array(items: list) -> np.ndarray:
-    """Make a 1-D array of labels; of integers where all are, of objects otherwise."""
-    if all(isinstance(item, (int, np.integer)) and not isinstance(item, bool) for item in items):
+    """Make a 1-D array of labels; of integers where all are, of objects otherwise.
+
+    One or two integers are objects too, because scikit-learn's scorers take an array of two integers for the two classes
+    of a single binary problem.
+    """
+    if len(items) > 2 and all(isinstance(item, (int, np.integer)) and not isinstance(item, bool) for item in items):
         return np.asarray(items, dtype=np.int64)
     array = np.empty(len(items), dtype=object)
     array[:] = items
     return array
+
+
+# ----------------------------------------------------------------------------------------------------------- thresholds
+
+
+def check_threshold(threshold, n_labels: int) -> float | np.ndarray:
+    """Return a number, or float32 numbers of shape (K,), between 0 and 1."""
+    try:
+        values = np.asarray(threshold, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"threshold should be numbers between 0 and 1, got {threshold!r}.") from error
+    if values.shape not in ((), (n_labels,)):
+        raise ValueError(f"threshold should be a number or have shape ({n_labels},), got shape {values.shape}.")
+    if not ((values >= 0) & (values <= 1)).all():
+        raise ValueError(f"threshold should lie between 0 and 1, got {threshold!r}.")
+    return values if values.ndim else float(threshold)
 
 
 # -------------------------------------------------------------------------------------------------------------- weights

@@ -12,6 +12,7 @@ __all__ = [
     "InvalidTargetError",
     "InvalidTextError",
     "LabelWithoutPositivesWarning",
+    "TrainingDivergedError",
     "TrainingInterruptedWarning",
 ]
 
@@ -34,6 +35,10 @@ class InvalidLabelNamesError(BertLamError, ValueError):
 
 class EncoderNotFoundError(BertLamError, ValueError):
     """No pretrained model could be found or loaded under the given name."""
+
+
+class TrainingDivergedError(BertLamError, ArithmeticError):
+    """Training ended with a loss or weights that are not finite."""
 
 
 class DatasetNotFoundError(BertLamError, FileNotFoundError):

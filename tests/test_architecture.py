@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = [
     {"exceptions", "_attention", "_losses", "_runtime"},
     {"_encoders", "_tokens", "_batches", "_validation", "_initialisation"},
-    {"_module"},
+    {"_module", "_multilabel"},
     {"_net"},
     {"_base"},
     {"_classifier"},

@@ -5,12 +5,15 @@ import scipy.sparse as sp
 from conftest import LABELS, TEXTS, Y
 from sklearn.datasets import make_multilabel_classification
 from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.feature_selection import SelectKBest, chi2
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.naive_bayes import MultinomialNB
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
-from sklearn_bertlam.baselines import BinaryRelevanceClassifier
 
+from sklearn_bertlam.baselines import BinaryRelevanceClassifier
 from sklearn_bertlam.exceptions import LabelWithoutPositivesWarning
 
 
@@ -44,9 +47,22 @@ def test_predict_proba_is_there_when_the_classifier_has_it():
     assert hasattr(BinaryRelevanceClassifier(), "predict_proba")
     clf = BinaryRelevanceClassifier(estimator=LinearSVC())
     assert not hasattr(clf, "predict_proba")
-    clf.fit(TEXTS, Y)
+    clf.fit(TEXTS, np.c_[np.ones(12), Y])
     assert not hasattr(clf, "predict_proba")
-    assert clf.decision_function(TEXTS).shape == Y.shape
+    assert clf.decision_function(TEXTS).shape == (12, 4)
+
+
+def test_zero_weights_leave_rows_out():
+    weights = 1 - Y[:, 0]  # of the texts that count, none has the first label
+    clf = BinaryRelevanceClassifier().fit(TEXTS, Y, weights)
+    assert (clf.predict(TEXTS)[:, 0] == 0).all()
+    with pytest.raises(ValueError, match="does not take it"):
+        BinaryRelevanceClassifier(estimator=KNeighborsClassifier()).fit(TEXTS, Y, weights)
+
+
+def test_vectorizers_may_look_at_the_labels():
+    vectorizer = make_pipeline(CountVectorizer(), SelectKBest(chi2, k=3))
+    assert BinaryRelevanceClassifier(vectorizer).fit(TEXTS, Y).predict(TEXTS).shape == Y.shape
 
 
 @pytest.mark.parametrize("estimator", [None, LinearSVC(), MultinomialNB()])

@@ -16,7 +16,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from sklearn_bertlam import BertLamClassifier
-from sklearn_bertlam.exceptions import LabelWithoutPositivesWarning, TrainingInterruptedWarning
+from sklearn_bertlam.exceptions import LabelWithoutPositivesWarning, TrainingDivergedError, TrainingInterruptedWarning
 
 ATTENTIONS = ["label-wise", "document", "mean", "cls"]
 
@@ -84,14 +84,17 @@ TARGETS = {
     "csc matrix": sp.csc_matrix(Y),
     "frame": pd.DataFrame(Y),
     "nullable frame": pd.DataFrame(Y).astype("Int64"),
+    "half": Y.astype(np.float16),
+    "pyarrow table": pa.table({str(label): Y[:, label] for label in range(3)}),
     "boolean frame": pd.DataFrame(Y.astype(bool)).astype("boolean"),
 }
 
 
 @pytest.mark.parametrize("container", TARGETS)
 def test_any_container_of_targets_gives_the_same_model(make_classifier, container):
-    expected = make_classifier().fit(TEXTS, Y).predict_proba(TEXTS)
-    np.testing.assert_array_equal(make_classifier().fit(TEXTS, TARGETS[container]).predict_proba(TEXTS), expected)
+    expected = make_classifier(label_names=LABELS).fit(TEXTS, Y).predict_proba(TEXTS)
+    clf = make_classifier(label_names=LABELS).fit(TEXTS, TARGETS[container])
+    np.testing.assert_array_equal(clf.predict_proba(TEXTS), expected)
 
 
 def test_sparse_targets_give_sparse_predictions(make_classifier):
@@ -113,6 +116,13 @@ def test_descriptions_are_the_label_texts(make_classifier):
     clf = make_classifier(label_names=descriptions).fit(TEXTS, pd.DataFrame(Y, columns=LABELS))
     assert clf.classes_.tolist() == LABELS
     texts = [clf.tokenizer_.decode(ids, skip_special_tokens=True) for ids in clf.module_.label_input_ids.cpu()]
+    assert texts == ["the printer", "the invoice", "thank you"]
+
+
+def test_descriptions_by_column_number(make_classifier):
+    clf = make_classifier(label_names={2: "thank you", 0: "the printer", 1: "the invoice"}).fit(TEXTS, Y)
+    texts = [clf.tokenizer_.decode(ids, skip_special_tokens=True) for ids in clf.module_.label_input_ids.cpu()]
+    assert clf.classes_.tolist() == [0, 1, 2]
     assert texts == ["the printer", "the invoice", "thank you"]
 
 
@@ -266,6 +276,41 @@ def test_unknown_targets_do_not_matter(make_classifier):
     clf = make_classifier().fit(TEXTS, unknown)
     assert np.isfinite(clf.predict_proba(TEXTS)).all()
     assert np.isfinite([epoch["loss"] for epoch in clf.history_]).all()
+    missing = pd.DataFrame(unknown).astype("Int64")
+    np.testing.assert_array_equal(make_classifier().fit(TEXTS, missing).predict_proba(TEXTS), clf.predict_proba(TEXTS))
+
+
+def test_score_is_the_share_of_texts_that_are_right_in_all_known_labels(fitted):
+    predicted = fitted.predict(TEXTS).astype(float)
+    assert fitted.score(TEXTS, predicted) == 1.0
+    wrong = predicted.copy()
+    wrong[:3, 0] = 1 - wrong[:3, 0]
+    assert fitted.score(TEXTS, wrong) == pytest.approx(9 / 12)
+    assert fitted.score(TEXTS, sp.csr_array(wrong)) == pytest.approx(9 / 12)
+    wrong[0, 0] = np.nan
+    assert fitted.score(TEXTS, wrong) == pytest.approx(10 / 12)
+    with pytest.raises(ValueError, match="knows 3 labels"):
+        fitted.score(TEXTS, predicted[:, :2])
+
+
+def test_a_failed_fit_leaves_the_estimator_as_it_was(make_classifier):
+    clf = make_classifier().fit(TEXTS, Y)
+    before = clf.predict_proba(TEXTS)
+    for parameters in ({"max_length": 1000}, {"learning_rate": 1e30}, {"encoder": "nobody/nothing"}):
+        broken = copy.deepcopy(clf).set_params(**parameters)
+        with pytest.raises((ValueError, ArithmeticError)):
+            broken.fit(TEXTS, Y[:, :2])
+        np.testing.assert_array_equal(broken.predict_proba(TEXTS), before)
+    unfitted = make_classifier(max_length=1000, warm_start=True)
+    with pytest.raises(ValueError, match="reads at most"):
+        unfitted.fit(TEXTS, Y)
+    with pytest.raises(NotFittedError):
+        unfitted.predict(TEXTS)
+
+
+def test_diverged_training_is_an_error(make_classifier):
+    with pytest.raises(TrainingDivergedError, match="Lower learning_rate"):
+        make_classifier(learning_rate=1e30).fit(TEXTS, Y)
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda clf: pickle.loads(pickle.dumps(clf)), "joblib"])

@@ -9,9 +9,9 @@ import pytest
 import scipy.sparse as sp
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
-from sklearn_bertlam.baselines import BinaryRelevanceClassifier
 
 from sklearn_bertlam import BertLamClassifier, _encoders
+from sklearn_bertlam.baselines import BinaryRelevanceClassifier
 
 
 class ReadsNumbers:

@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
+import scipy.sparse as sp
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from sklearn_bertlam._losses import MaskedBCEWithLogitsLoss
+from sklearn_bertlam._losses import MaskedBCEWithLogitsLoss, mean_one_weights
 
 logits_strategy = arrays(np.float32, (4, 3), elements=st.floats(-20, 20, width=32))
 targets_strategy = arrays(np.float32, (4, 3), elements=st.sampled_from([0.0, 1.0, np.nan]))
@@ -36,16 +37,27 @@ def test_unknown_targets_have_no_gradient(logits, targets):
     assert (logits.grad[torch.isnan(torch.tensor(targets))] == 0).all()
 
 
+def loss_in_training(logits, targets, weights):
+    """Scale the weights as fit does."""
+    known = sp.csr_array(np.where(np.isnan(targets), np.nan, targets))
+    return loss(logits, targets, mean_one_weights(np.asarray(weights, dtype=float), known))
+
+
 @given(logits_strategy, targets_strategy, st.integers(0, 3))
 def test_weight_two_equals_the_row_twice(logits, targets, row):
     weights = np.ones(4)
     weights[row] = 2
-    twice = loss(np.vstack([logits, logits[row]]), np.vstack([targets, targets[row]]), np.ones(5))
-    np.testing.assert_allclose(loss(logits, targets, weights), twice, rtol=1e-5)
+    twice = loss_in_training(np.vstack([logits, logits[row]]), np.vstack([targets, targets[row]]), np.ones(5))
+    np.testing.assert_allclose(loss_in_training(logits, targets, weights), twice, rtol=1e-4, atol=1e-12)
 
 
 @given(logits_strategy, targets_strategy)
 def test_weight_zero_equals_the_row_left_out(logits, targets):
-    np.testing.assert_allclose(
-        loss(logits, targets, [1, 1, 1, 0]), loss(logits[:3], targets[:3], np.ones(3)), rtol=1e-5, atol=1e-12
-    )
+    left_out = loss_in_training(logits[:3], targets[:3], np.ones(3))
+    np.testing.assert_allclose(loss_in_training(logits, targets, [1, 1, 1, 0]), left_out, rtol=1e-4, atol=1e-12)
+
+
+def test_weights_count_across_batches():
+    weights = mean_one_weights(np.array([1.0, 3.0]), sp.csr_array(np.ones((2, 2))))
+    light, heavy = (float(loss([[1.0, 1.0]], [[1.0, 1.0]], [weight])) for weight in weights)
+    assert heavy == pytest.approx(3 * light)

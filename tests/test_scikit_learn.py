@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from conftest import LABELS, TEXTS, Y
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.metrics import average_precision_score, f1_score, get_scorer, roc_auc_score
 from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_val_score
 from sklearn.pipeline import Pipeline
 from sklearn.utils import estimator_html_repr, get_tags
+
 from sklearn_bertlam.baselines import BinaryRelevanceClassifier
 
 MORE_TEXTS, MORE_Y = TEXTS * 3, np.tile(Y, (3, 1))
@@ -29,6 +31,21 @@ def test_cross_val_score(make_classifier):
     scores = cross_val_score(make_classifier(), MORE_TEXTS, MORE_Y, scoring="f1_micro", cv=3)
     assert scores.shape == (3,)
     assert ((scores >= 0) & (scores <= 1)).all()
+
+
+@pytest.mark.parametrize("n_labels", [1, 2])
+@pytest.mark.parametrize("scoring", ["f1_micro", "roc_auc", "average_precision"])
+def test_one_and_two_labels_are_no_binary_problem_to_scorers(make_classifier, n_labels, scoring):
+    clf = make_classifier(max_epochs=0).fit(TEXTS, Y[:, :n_labels])
+    flat = BinaryRelevanceClassifier().fit(TEXTS, Y[:, :n_labels])
+    expected = {
+        "f1_micro": lambda estimator: f1_score(Y[:, :n_labels], estimator.predict(TEXTS), average="micro"),
+        "roc_auc": lambda estimator: roc_auc_score(Y[:, :n_labels], estimator.decision_function(TEXTS)),
+        "average_precision": lambda estimator: average_precision_score(Y[:, :n_labels], estimator.predict_proba(TEXTS)),
+    }[scoring]
+    for estimator in (clf, flat):
+        if n_labels > 1 or scoring != "f1_micro":
+            assert get_scorer(scoring)(estimator, TEXTS, Y[:, :n_labels]) == pytest.approx(expected(estimator))
 
 
 def test_cross_val_predict_and_ranking_metrics(make_classifier):

@@ -6,9 +6,9 @@ import pytest
 import scipy.sparse as sp
 from conftest import LABELS, TEXTS, Y
 from sklearn.exceptions import NotFittedError
-from sklearn_bertlam.baselines import BinaryRelevanceClassifier
 
 from sklearn_bertlam import BertLamClassifier
+from sklearn_bertlam.baselines import BinaryRelevanceClassifier
 from sklearn_bertlam.exceptions import BertLamError
 
 
@@ -32,6 +32,7 @@ BAD_TEXTS = {
     "missing": (pd.Series(with_text(7, pd.NA), dtype="string"), r"texts\[7\] is <NA>"),
     "a number among texts": (with_text(7, 42), r"texts\[7\] is 42 of type int"),
     "bytes among texts": (with_text(7, b"fire"), r"texts\[7\] is bytes"),
+    "an array among texts": ([np.zeros(2)] * 12, r"texts\[0\] is array"),
     "a list among texts": (with_text(7, ["fire"]), r"texts\[7\] is \['fire'\] of type list"),
     "nothing": ([], "0 sample"),
     "numbers": (np.zeros((12, 1)), r"texts\[0\] is 0.0 of type float"),
@@ -72,6 +73,10 @@ BAD_TARGETS = {
     "lists of numbers": ([[1, 2], [1], *([[2]] * 10)], "MultiLabelBinarizer"),
     "labels": (["printer"] * 12, "MultiLabelBinarizer"),
     "array of label lists": (np.array([["printer"], ["a", "b"]] * 6, dtype=object), "MultiLabelBinarizer"),
+    "frame of lists": (pd.DataFrame({"labels": [["a"], ["b", "c"]] * 6}), "MultiLabelBinarizer"),
+    "array of strings": (Y.astype(str), "0, 1 and NaN"),
+    "duplicate entries": (sp.csr_array((np.ones(4), [0, 0, 1, 2], [0, 2, 3, 4, *[4] * 9]), shape=(12, 3)), "got 2.0"),
+    "one-dimensional sparse": (sp.coo_array(Y[:, 0]), r"got shape \(12,\)"),
     "no column": (np.zeros((12, 0)), "no column"),
     "too few rows": (Y[:5], "inconsistent numbers of samples: 12 texts and 5 rows"),
     "unknown column": (np.c_[Y, np.full(12, np.nan)], "NaN in every row for label 3"),
@@ -91,6 +96,9 @@ BAD_NAMES = {
     "too few": (["a", "b"], "2 names but y has 3 columns"),
     "too many in a dict": (dict.fromkeys("abcd", "text"), "4 names but y has 3 columns"),
     "duplicates": (["a", "b", "a"], "'a' more than once"),
+    "a set": ({"a", "b", "c"}, "label_names is a set"),
+    "a string": ("abc", "label_names' parameter|label_names is a str"),
+    "lists": ([["a"], ["b"], ["c"]], "label 0 is"),
     "empty": (["a", "b", " "], "label 2 is ' '"),
     "a number": (["a", "b", 3], "label 2 is 3"),
 }
@@ -175,6 +183,9 @@ def test_misspelt_parameters():
         ({"pos_weight": [1.0, 2.0]}, r"should be a number or have shape \(3,\)"),
         ({"pos_weight": [1.0, 2.0, 0.0]}, "finite and positive"),
         ({"threshold": [0.5, 0.5]}, "threshold should be a number or have shape"),
+        ({"threshold": [0.5, 0.5, 2.0]}, "between 0 and 1"),
+        ({"threshold": [0.5, 0.5, np.nan]}, "between 0 and 1"),
+        ({"threshold": ["a", "b", "c"]}, "between 0 and 1"),
         ({"device": "abacus"}, "is not a device"),
         ({"early_stopping": True, "validation_fraction": 0.99}, "leaves no text to train on"),
     ],

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import gzip
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 from sklearn.utils import Bunch
 
 from ..exceptions import DatasetFormatError, DatasetNotFoundError
-from ._indicator import sorted_by_count, split_bunch
+from ._indicator import SPLITS, read_lines, split_bunch
 
-_SPLITS = ("train", "val", "test")
 _SUFFIXES = (".jsonl", ".jsonl.gz")
 
 
@@ -53,21 +50,14 @@ def load_jsonl_dir(path) -> Bunch:
         raise DatasetNotFoundError(f"There is no folder {str(folder)!r}. It should hold train.jsonl or train.jsonl.gz.")
     descriptions = _read_descriptions(folder / "labels.json")
     splits = {}
-    for name in _SPLITS:
+    for name in SPLITS:
         file = next((folder / (name + suffix) for suffix in _SUFFIXES if (folder / (name + suffix)).is_file()), None)
         if file is not None:
             splits[name] = _read_split(file, descriptions)
     if "train" not in splits:
         found = sorted(file.name for file in folder.iterdir())
         raise DatasetNotFoundError(f"{str(folder)!r} has neither train.jsonl nor train.jsonl.gz; it holds {found}.")
-    names = list(descriptions) or _names_of(splits)
-    return split_bunch(splits, names, descriptions)
-
-
-def _names_of(splits: dict[str, tuple[list[str], list[list[str]]]]) -> list[str]:
-    names = sorted_by_count(splits["train"][1])
-    others = sorted_by_count(labels for _, label_lists in splits.values() for labels in label_lists)
-    return names + [label for label in others if label not in set(names)]
+    return split_bunch(splits, descriptions)
 
 
 def _read_descriptions(file: Path) -> dict[str, str]:
@@ -84,7 +74,7 @@ def _read_descriptions(file: Path) -> dict[str, str]:
 
 def _read_split(file: Path, descriptions: dict[str, str]) -> tuple[list[str], list[list[str]]]:
     texts, label_lists = [], []
-    for number, line in enumerate(_lines(file), start=1):
+    for number, line in enumerate(read_lines(file), start=1):
         if not line.strip():
             continue
         text, labels = _parse(line, f"{file}, line {number}")
@@ -96,19 +86,10 @@ def _read_split(file: Path, descriptions: dict[str, str]) -> tuple[list[str], li
     return texts, label_lists
 
 
-def _lines(file: Path) -> Iterator[str]:
-    opened = gzip.open(file, "rt", encoding="utf-8") if file.suffix == ".gz" else file.open(encoding="utf-8")
-    try:
-        with opened as lines:
-            yield from lines
-    except (EOFError, gzip.BadGzipFile, UnicodeDecodeError) as error:
-        raise DatasetFormatError(f"{file}: cannot be read to its end ({error}). Is it complete?") from error
-
-
 def _parse(line: str, place: str) -> tuple[str, list[str]]:
     try:
         row = json.loads(line)
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise DatasetFormatError(f"{place}: not valid JSON ({error}).") from error
     text = row.get("text") if isinstance(row, dict) else None
     labels = row.get("labels") if isinstance(row, dict) else None

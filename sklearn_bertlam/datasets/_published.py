@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Iterator
 from pathlib import Path
 
 from sklearn.utils import Bunch
 
 from ..exceptions import DatasetFormatError, DatasetNotFoundError
-from ._indicator import sorted_by_count, split_bunch
+from ._indicator import SPLITS, read_lines, split_bunch
 
-_SPLITS = ("train", "val", "test")
 _SGM_SOURCE = (
     "The authors of SGM (Yang et al., COLING 2018) link the files, text_train, label_train and so on, "
     "from the README of their repository lancopku/SGM on GitHub."
@@ -86,18 +84,16 @@ def load_rcv1_v2(path) -> Bunch:
 
 def _load_sgm(folder: Path, more_places: str = "") -> Bunch:
     splits = {}
-    for name in _SPLITS:
+    for name in SPLITS:
         files = folder / f"text_{name}", folder / f"label_{name}"
         for file in files:
             if not file.is_file():
                 raise DatasetNotFoundError(f"There is no file {str(file)!r}. {_SGM_SOURCE}{more_places}")
-        texts, labels = ([line.rstrip("\n") for line in _lines(file)] for file in files)
+        texts, labels = ([line.rstrip("\n") for line in read_lines(file)] for file in files)
         if len(texts) != len(labels):
             raise DatasetFormatError(f"{files[0]} has {len(texts)} lines but {files[1]} has {len(labels)}.")
         splits[name] = texts, [line.split() for line in labels]
-    names = sorted_by_count(splits["train"][1])
-    names += [label for label in sorted_by_count(splits["val"][1] + splits["test"][1]) if label not in set(names)]
-    return split_bunch(splits, names, {})
+    return split_bunch(splits, {})
 
 
 def _load_lyrl(folder: Path) -> Bunch:
@@ -114,9 +110,7 @@ def _load_lyrl(folder: Path) -> Bunch:
                 texts.append(text)
                 labels.append(topics[number])
         splits[name] = texts, labels
-    names = sorted_by_count(splits["train"][1])
-    names += [label for label in sorted_by_count(splits["test"][1]) if label not in set(names)]
-    return split_bunch(splits, names, {})
+    return split_bunch(splits, {})
 
 
 def _plain_or_gz(file: Path) -> Path:
@@ -126,19 +120,10 @@ def _plain_or_gz(file: Path) -> Path:
     raise DatasetNotFoundError(f"There is no file {str(file)!r}, with or without .gz. {_LYRL_SOURCE}")
 
 
-def _lines(file: Path) -> Iterator[str]:
-    opened = gzip.open(file, "rt", encoding="utf-8") if file.suffix == ".gz" else file.open(encoding="utf-8")
-    try:
-        with opened as lines:
-            yield from lines
-    except (EOFError, gzip.BadGzipFile, UnicodeDecodeError) as error:
-        raise DatasetFormatError(f"{file}: cannot be read to its end ({error}). Is it complete?") from error
-
-
 def _read_topics(file: Path) -> dict[str, list[str]]:
     """Read lines of topic, document number and 1."""
     topics: dict[str, list[str]] = {}
-    for number, line in enumerate(_lines(file), start=1):
+    for number, line in enumerate(read_lines(file), start=1):
         fields = line.split()
         if not fields:
             continue
@@ -152,7 +137,7 @@ def _read_documents(file: Path) -> Iterator[tuple[str, str]]:
     """Read ``.I number``, ``.W`` and lines of tokens, up to the next ``.I``."""
     number: str | None = None
     words: list[str] = []
-    for line_number, line in enumerate(_lines(file), start=1):
+    for line_number, line in enumerate(read_lines(file), start=1):
         line = line.strip()
         if line.startswith(".I"):
             if number is not None:

@@ -72,7 +72,7 @@ def load_support_requests(*, subset="all", return_X_y=False, as_frame=False) -> 
         label_descriptions : dict of str to str
             A line on each label, usable as ``label_names``.
         frame : DataFrame of shape (n, 13)
-            Text and labels; only with ``as_frame=True``.
+            Text and labels; None without ``as_frame=True``.
         DESCR : str
             What the data set is.
     (data, target) : tuple
@@ -91,19 +91,19 @@ def load_support_requests(*, subset="all", return_X_y=False, as_frame=False) -> 
     data: Any = [row["text"] for row in rows]
     target: Any = encode_labels([row["labels"] for row in rows], list(LABEL_DESCRIPTIONS)).toarray()
     names = np.array(list(LABEL_DESCRIPTIONS), dtype=object)
-    frame = {}
+    frame = None
     if as_frame:
         import pandas as pd
 
         data, target = pd.Series(data, name="text"), pd.DataFrame(target, columns=names)
-        frame = {"frame": pd.concat([data, target], axis=1)}
+        frame = pd.concat([data, target], axis=1)
     if return_X_y:
         return data, target
     return Bunch(
         data=data,
         target=target,
+        frame=frame,
         target_names=names,
         label_descriptions=dict(LABEL_DESCRIPTIONS),
         DESCR=_DESCRIPTION,
-        **frame,
     )

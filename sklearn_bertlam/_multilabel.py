@@ -1,0 +1,48 @@
+"""What all multi-label classifiers here share towards scikit-learn: tags, and a score that knows unknown entries."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.base import ClassifierMixin
+
+from ._validation import check_sample_weight, check_targets
+
+
+class MultilabelClassifierMixin(ClassifierMixin):
+    """Mixin of classifiers of raw texts into any number of labels."""
+
+    def score(self, X, y, sample_weight=None):
+        """Compute the subset accuracy: the share of texts whose every known label is predicted right.
+
+        Parameters
+        ----------
+        X : iterable of str, shape (n_texts,)
+            The texts.
+        y : {array-like, sparse matrix, DataFrame} of shape (n_texts, n_labels)
+            Indicator of 0 and 1; NaN entries do not count.
+        sample_weight : array-like of shape (n_texts,), optional
+            Non-negative weights of the texts.
+
+        Returns
+        -------
+        score : float
+            Between 0 and 1.
+        """
+        predicted = self.predict(X)
+        predicted = predicted.toarray() if hasattr(predicted, "toarray") else predicted
+        actual = check_targets(y, len(predicted)).matrix.toarray()
+        if actual.shape != predicted.shape:
+            raise ValueError(f"y has {actual.shape[1]} columns but the classifier knows {predicted.shape[1]} labels.")
+        right = ((predicted == actual) | np.isnan(actual)).all(axis=1)
+        return float(np.average(right, weights=check_sample_weight(sample_weight, len(right))))
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.one_d_array = True
+        tags.input_tags.two_d_array = False
+        tags.target_tags.single_output = False
+        tags.target_tags.multi_output = True
+        tags.classifier_tags.multi_label = True
+        tags.classifier_tags.multi_class = False
+        return tags
