@@ -139,7 +139,7 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
         targets = check_targets(y, len(texts))
         weights = mean_one_weights(check_sample_weight(sample_weight, len(texts)), targets.matrix)
         classes, label_texts = check_label_names(self.label_names, targets.columns, targets.matrix.shape[1])
-        check_label_counts(targets.matrix, classes)
+        check_label_counts(targets.matrix, classes, stacklevel=5)
         check_threshold(self.threshold, len(classes))
         check_pos_weight(self.pos_weight, len(classes))
         self._check_validation_size(len(texts))
@@ -148,8 +148,9 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
         device = resolve_device(self.device)
         precision = resolve_precision(self.precision, device)
         self.classes_, self.n_labels_, self.sparse_output_ = classes, len(classes), targets.is_sparse
-        self._label_texts, self._precision, self._max_length = label_texts, self.precision, self.max_length
-        self.device_ = str(device)
+        self.device_, self._precision = str(device), self.precision
+        if not goes_on:
+            self._label_texts, self._max_length = label_texts, self.max_length
         random_state = make_random_state(self.random_state)
         with isolated_torch_random_state(random_state, device):
             self._train(texts, targets.matrix, weights, random_state, precision, goes_on)
@@ -171,7 +172,7 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
 
         if not goes_on:
             self.tokenizer_ = self._make_tokenizer(texts)
-        data = TextDataset(tokenize(self.tokenizer_, texts, self.max_length), targets, weights)
+        data = TextDataset(tokenize(self.tokenizer_, texts, self._max_length), targets, weights)
         data, validation = self._split(data, random_state)
         if not goes_on:
             self.module_ = self._make_module(data, random_state, precision)

@@ -195,8 +195,11 @@ def _check_values(matrix: sp.csr_array) -> None:
         )
 
 
-def check_label_counts(targets: sp.csr_array, classes: np.ndarray) -> None:
-    """Refuse labels whose every entry is unknown; warn once of labels that no text has."""
+def check_label_counts(targets: sp.csr_array, classes: np.ndarray, stacklevel: int = 4) -> None:
+    """Refuse labels whose every entry is unknown; warn once of labels that no text has.
+
+    ``stacklevel`` is the distance to the user's call of fit.
+    """
     unknown = np.bincount(targets.indices[np.isnan(targets.data)], minlength=targets.shape[1])
     positive = np.bincount(targets.indices[targets.data == 1], minlength=targets.shape[1])
     all_unknown = classes[unknown == targets.shape[0]]
@@ -209,7 +212,7 @@ def check_label_counts(targets: sp.csr_array, classes: np.ndarray) -> None:
         warnings.warn(
             f"No text has {_enumerate(without)}. The estimator learns to predict that such a label never applies.",
             LabelWithoutPositivesWarning,
-            stacklevel=4,
+            stacklevel=stacklevel,
         )
 
 

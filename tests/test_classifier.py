@@ -241,6 +241,9 @@ def test_warm_start_goes_on(make_classifier):
     clf.fit(TEXTS, Y)
     assert clf.module_ is module
     assert clf.history_[0]["loss"] < before * 1.5
+    clf.set_params(max_length=8).fit(TEXTS, Y)  # the length stays as it was
+    long = ["thank " * 9 + "printer"]
+    np.testing.assert_array_equal(clf.predict_proba(long), clf.set_params(max_length=32).predict_proba(long))
     with pytest.raises(ValueError, match="warm_start=True goes on with the labels"):
         clf.fit(TEXTS, Y[:, :2])
 
@@ -400,6 +403,7 @@ def test_a_label_without_positives_warns_once_by_name(make_classifier):
         warnings.simplefilter("always")
         clf = make_classifier().fit(TEXTS, absent)
     assert [str(warning.message).split(".")[0] for warning in caught] == ["No text has label 'refund'"]
+    assert caught[0].filename == __file__
     assert (clf.predict_proba(TEXTS)[:, 3] < 0.5).all()
 
 
