@@ -111,7 +111,7 @@ def _write_results(out: Path, settings: dict[str, Any], systems: list[str]) -> N
         for file in sorted((out / "runs").glob(f"{name}-[0-9]*.json")):
             runs[name].append(json.loads(file.read_text(encoding="utf-8")))
     means = {TITLES[name]: _mean_over_seeds(results) for name, results in runs.items()}
-    command = shlex.join(["python", "-m", "benchmarks.tables", *sys.argv[1:]])
+    command = shlex.join(["python", "-m", "benchmarks.tables", *_portable(sys.argv[1:])])
     described = "\n".join(f"- {key.replace('_', ' ')}: {value}" for key, value in settings.items() if value is not None)
     note = _AAPD_NOTE if settings["data"] == "aapd" else ""
     seeds = max(len(results) for results in runs.values())
@@ -127,6 +127,11 @@ _AAPD_NOTE = (
     "Published AAPD validation and test sets, reconstructed train (39,474 documents): not to be set beside published "
     "figures, which come from another training set.\n\n"
 )
+
+
+def _portable(words: list[str]) -> list[str]:
+    """Leave out where on this machine the folders lie."""
+    return [Path(word).name if os.path.isabs(word) or word.startswith("..") else word for word in words]
 
 
 def _mean_over_seeds(results: list[dict[str, float]]) -> dict[str, float]:
