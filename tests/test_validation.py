@@ -60,7 +60,7 @@ BAD_TARGETS = {
     "missing": (None, "requires y to be passed"),
     "one-dimensional": (Y[:, 0], r"of shape \(12,\)"),
     "three-dimensional": (Y[:, :, None], r"of shape \(12, 3, 1\)"),
-    "two": (Y * 2, "got 2.0 in row"),
+    "two": (Y * 2, "got 2 in row"),
     "minus one": (np.where(Y, 1, -1), "got -1"),
     "infinite": (np.where(Y, np.inf, 0), "got inf"),
     "probabilities": (Y * 0.5, "got 0.5 in row"),
@@ -122,7 +122,7 @@ def test_descriptions_for_other_columns(make_classifier):
         (np.full(12, np.inf), "infinity"),
         (np.full(12, np.nan), "NaN"),
         (np.r_[-1.0, np.ones(11)], "Negative"),
-        (np.zeros(12), "zero for every text"),
+        (np.zeros(12), "zero for every text|at least one non-zero"),
         (np.ones(5), "inconsistent|should be|shape"),
     ],
 )
