@@ -49,7 +49,8 @@ def test_permuting_labels_permutes_outputs(tiny_encoder, device, tolerance, orde
     expected = fit(tiny_encoder, device, label_names=LABELS, **parameters).decision_function(TEXTS)[:, order]
     names = [LABELS[label] for label in order]
     permuted = fit(tiny_encoder, device, Y[:, order], label_names=names, **parameters).decision_function(TEXTS)
-    np.testing.assert_allclose(permuted, expected, atol=50 * tolerance["atol"], rtol=50 * tolerance["rtol"])
+    # Adam makes much of the last bits of small gradients
+    np.testing.assert_allclose(permuted, expected, atol=200 * tolerance["atol"], rtol=100 * tolerance["rtol"])
 
 
 @slow
