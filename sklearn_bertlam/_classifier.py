@@ -50,8 +50,8 @@ class BertLamClassifier(NeuralTextClassifier):
         None, the columns of a DataFrame y are the label texts. Where there is no text at all, the label vectors are
         a trained table, each started from the mean encoded document that carries the label.
     head_init : {"logistic", "random"}, default="logistic"
-        Where the last layer starts: from a logistic regression per label on the frozen encoder's document vectors, or
-        at random.
+        Where the last layer starts: from a logistic regression per label on the vectors that it reads while the encoder
+        is not yet trained, or at random.
     max_length : int, default=256
         Texts are cut to this number of tokens, the special ones included.
     dropout : float, default=0.1

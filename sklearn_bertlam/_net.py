@@ -5,8 +5,7 @@ This file knows batches, learning rates and callbacks, and nothing of labels' na
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -99,11 +98,9 @@ class TextNet(NeuralNet):
             raise
 
 
-@contextmanager
-def autocast(device: torch.device, precision: torch.dtype) -> Iterator[None]:
+def autocast(device: torch.device, precision: torch.dtype) -> torch.autocast:
     """Compute in bfloat16 where that is the precision, and in the parameters' own type where it is float32."""
-    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == torch.bfloat16):
-        yield
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == torch.bfloat16)
 
 
 def train(
