@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import warnings
 from abc import ABCMeta, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
@@ -85,10 +86,6 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
         """Return the peak learning rate of the encoder."""
         return self.learning_rate
 
-    def _label_vectors(self, module: Any) -> torch.Tensor | None:
-        """Return what the module can compute once for many batches of a prediction."""
-        return None
-
     # ------------------------------------------------------------------------------------------------------------ learning
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -132,6 +129,7 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
             raise
 
     def _fit(self, X, y, sample_weight) -> None:
+        from ._distributed import agreed, joined_processes
         from ._losses import mean_one_weights
         from ._runtime import isolated_torch_random_state, make_random_state, resolve_device, resolve_precision
 
@@ -151,9 +149,11 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
         self.device_, self._precision = str(device), self.precision
         if not goes_on:
             self._label_texts, self._max_length = label_texts, self.max_length
-        random_state = make_random_state(self.random_state)
-        with isolated_torch_random_state(random_state, device):
-            self._train(texts, targets.matrix, weights, random_state, precision, goes_on)
+        with joined_processes(device):
+            seed = agreed(make_random_state(self.random_state).randint(2**31 - 1), device)
+            random_state = np.random.RandomState(seed)
+            with isolated_torch_random_state(random_state, device):
+                self._train(texts, targets.matrix, weights, random_state, precision, goes_on)
 
     def _train(
         self,
@@ -261,22 +261,27 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
         check_is_fitted(self)
         texts = check_texts(X)
         logits = np.empty((len(texts), self.n_labels_), dtype=np.float32)
-        label_vectors = self._label_vectors(self.module_)
-        for start in range(0, len(texts), _TEXTS_PER_CHUNK):
-            chunk = slice(start, start + _TEXTS_PER_CHUNK)
-            logits[chunk] = self._logits(texts[chunk], label_vectors)
+        stop = 0
+        for part in self._logits(
+            texts[start : start + _TEXTS_PER_CHUNK] for start in range(0, len(texts), _TEXTS_PER_CHUNK)
+        ):
+            start, stop = stop, stop + len(part)
+            logits[start:stop] = part
         return logits
 
-    def _logits(self, texts: list[str], label_vectors: torch.Tensor | None) -> np.ndarray:
+    def _logits(self, chunks: Iterable[list[str]]) -> Iterator[np.ndarray]:
+        """Yield the logits of chunks of texts."""
         import torch
 
-        from ._net import predict_logits
+        from ._net import predict_logits, prepared
         from ._runtime import resolve_precision
-        from ._tokens import tokenize
+        from ._tokens import tokenize_ahead
 
         device = torch.device(self.device_)
-        tokens = tokenize(self.tokenizer_, texts, self._max_length)
-        return predict_logits(self.module_, tokens, device, resolve_precision(self._precision, device), label_vectors)
+        precision = resolve_precision(self._precision, device)
+        shared = prepared(self.module_, device, precision)
+        for tokens in tokenize_ahead(self.tokenizer_, chunks, self._max_length):
+            yield predict_logits(self.module_, tokens, device, precision, shared)
 
     def predict_proba(self, X):
         """Compute the probability of every label for every text.
@@ -307,9 +312,40 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
             Indicator of 0 and 1; sparse where the fitted y was sparse.
         """
         check_is_fitted(self)
-        threshold = self.threshold_
-        labels = (self.predict_proba(X) > threshold).astype(np.int64)
+        return self._labels(self.decision_function(X))
+
+    def _labels(self, logits: np.ndarray) -> np.ndarray | sp.csr_array:
+        labels = (expit(logits) > self.threshold_).astype(np.int64)
         return sp.csr_array(labels) if self.sparse_output_ else labels
+
+    def predict_batches(self, texts, *, method="predict", batch_size=4096):
+        """Predict a stream of texts, in constant memory.
+
+        Texts are tokenized in a thread while the ones before them are computed on.
+
+        Parameters
+        ----------
+        texts : iterable of str
+            The texts, for instance the lines of a file; taken only as they are needed.
+        method : {"predict", "predict_proba", "decision_function"}, default="predict"
+            What to compute.
+        batch_size : int, default=4096
+            Number of texts per result. Texts of a batch are sorted by length for speed, so small batches are slower.
+
+        Yields
+        ------
+        result : {ndarray, csr_array} of shape (at most batch_size, n_labels)
+            What ``method`` returns for the next texts, in their order.
+        """
+        outputs = {"predict": self._labels, "predict_proba": expit, "decision_function": lambda logits: logits}
+        if method not in outputs:
+            raise ValueError(f"method should be one of {sorted(outputs)}, got {method!r}.")
+        check_is_fitted(self)
+        if isinstance(texts, str):
+            check_texts(texts)  # raises
+        stream = iter(texts)
+        batches = iter(lambda: list(islice(stream, batch_size)), [])
+        return map(outputs[method], self._logits(check_texts(batch) for batch in batches))
 
     @property
     def threshold_(self) -> float | np.ndarray:

@@ -1,8 +1,9 @@
-"""Batches of texts of like length, padded to the longest of the batch."""
+"""Batches of texts of like length, packed: the tokens of all texts one after another, without padding."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sp
@@ -13,9 +14,102 @@ from ._tokens import RaggedTokens
 
 _BATCHES_PER_SORT = 50
 _LENGTH_NOISE = 0.1
-_PAD_TO_MULTIPLE = 8
-_TOKENS_PER_PREDICTION_BATCH = 8192
-_MOST_TEXTS_PER_PREDICTION_BATCH = 128
+_ROUND_TOKENS_TO = 64  # so that shapes repeat, which spares the libraries underneath from preparing for new ones
+_ROUND_LENGTH_TO = 8
+_FEWEST_TOKENS_COUNTED = 32  # a text costs memory for each label, too
+_TEXTS_PER_VALIDATION_BATCH = 1024
+
+
+@dataclass(frozen=True)
+class PackedTexts:
+    """The tokens of B texts one after another, T in all, and the grid (B, L) that they fill where a text has a row.
+
+    Attributes
+    ----------
+    ids : Tensor of int64, shape (T,)
+        Token ids. The last few are filler, which belongs to no text.
+    positions : Tensor of int64, shape (T,)
+        The position of each token in its text.
+    slots : Tensor of int64, shape (T,)
+        The place of each token in the flattened grid; B L for filler.
+    content_mask : Tensor of bool, shape (B, L)
+        False for padding and special tokens; a text without any content keeps its first token.
+    lengths : tuple of int
+        Number of tokens of every text and, where there is filler, of the filler.
+    pad_id : int
+        The token id of padding.
+    """
+
+    ids: torch.Tensor
+    positions: torch.Tensor
+    slots: torch.Tensor
+    content_mask: torch.Tensor
+    lengths: tuple[int, ...]
+    pad_id: int
+
+    def __len__(self) -> int:
+        return len(self.content_mask)
+
+    def to(self, device: torch.device) -> PackedTexts:
+        """Return the same texts on a device."""
+        names = ("ids", "positions", "slots", "content_mask")
+        return replace(self, **{name: getattr(self, name).to(device, non_blocking=True) for name in names})
+
+    def to_grid(self, values: torch.Tensor, padding: float = 0.0) -> torch.Tensor:
+        """Lay out values of tokens (T, ...) as (B, L, ...)."""
+        n, length = self.content_mask.shape
+        grid = values.new_full((n * length + 1, *values.shape[1:]), padding)
+        return grid.index_copy(0, self.slots, values)[:-1].view(n, length, *values.shape[1:])
+
+
+def pack(tokens: RaggedTokens, rows: np.ndarray) -> PackedTexts:
+    """Take some texts, best given from long to short."""
+    starts, lengths = tokens.offsets[rows], tokens.lengths[rows]
+    total = int(lengths.sum())
+    filler = -total % _ROUND_TOKENS_TO
+    width = -(-int(max(lengths.max(), 1)) // _ROUND_LENGTH_TO) * _ROUND_LENGTH_TO
+    text = np.repeat(np.arange(len(rows)), lengths)  # (total,)
+    position = np.arange(total) - np.repeat(np.cumsum(lengths) - lengths, lengths)  # (total,)
+    columns = np.arange(width)  # (L,)
+    content = (columns >= tokens.n_prefix) & (columns < lengths[:, None] - tokens.n_suffix)  # (B, L)
+    content[:, 0] |= ~content.any(axis=1)
+    return PackedTexts(
+        ids=_extended(tokens.ids[starts[text] + position], filler, tokens.pad_id),
+        positions=_extended(position, filler, 0),
+        slots=_extended(text * width + position, filler, len(rows) * width),
+        content_mask=torch.from_numpy(content),
+        lengths=(*lengths.tolist(), filler) if filler else tuple(lengths.tolist()),
+        pad_id=tokens.pad_id,
+    )
+
+
+def _extended(values: np.ndarray, n: int, value: int) -> torch.Tensor:
+    return torch.from_numpy(np.concatenate([values, np.full(n, value)]).astype(np.int64))
+
+
+@dataclass(frozen=True)
+class TextRows:
+    """Some of the texts of a collection, from long to short."""
+
+    tokens: RaggedTokens
+    rows: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def parts(self, most_tokens: int) -> Iterator[tuple[slice, PackedTexts]]:
+        """Cut into parts of at most so many tokens, but of one text at least; a short text counts as one of 32 tokens."""
+        sizes = np.maximum(self.tokens.lengths[self.rows], _FEWEST_TOKENS_COUNTED)
+        offsets = np.concatenate([[0], np.cumsum(sizes)])
+        start = 0
+        while start < len(self.rows):
+            stop = int(np.searchsorted(offsets, offsets[start] + most_tokens, side="right")) - 1
+            part = slice(start, max(start + 1, stop))
+            yield part, pack(self.tokens, self.rows[part])
+            start = part.stop
+
+
+Batch = tuple[TextRows, tuple[torch.Tensor, torch.Tensor]]
 
 
 class TextDataset(Dataset):
@@ -44,7 +138,7 @@ class TextDataset(Dataset):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, index: int) -> tuple[dict[str, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]:
+    def __getitem__(self, index: int) -> Batch:
         return self.batch(np.array([index]))
 
     def part(self, rows: np.ndarray) -> TextDataset:
@@ -59,53 +153,50 @@ class TextDataset(Dataset):
     def known_targets(self) -> sp.csr_array:
         return self.targets[self.rows]
 
-    def batch(self, indices: np.ndarray) -> tuple[dict[str, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]:
-        """Return the module's input and (targets (B, K), weights (B,)) for some texts."""
+    def batch(self, indices: np.ndarray) -> Batch:
+        """Return some texts, from long to short, with (targets (B, K), weights (B,))."""
         rows = self.rows[indices]
+        rows = rows[np.argsort(-self.tokens.lengths[rows], kind="stable")]
         targets = torch.from_numpy(self.targets[rows].toarray())
-        return pad(self.tokens, rows), (targets, torch.from_numpy(self.sample_weight[rows]))
-
-
-def pad(tokens: RaggedTokens, rows: np.ndarray) -> dict[str, torch.Tensor]:
-    """Make a batch of B texts and L positions.
-
-    Returns
-    -------
-    dict of Tensor, each of shape (B, L)
-        ``input_ids`` (int64), ``attention_mask`` (int64, 1 for tokens, 0 for padding) and ``content_mask`` (bool, False for
-        special tokens too; a text without any content keeps its first token).
-    """
-    starts, lengths = tokens.offsets[rows], tokens.lengths[rows]
-    width = -(-max(lengths.max(), 1) // _PAD_TO_MULTIPLE) * _PAD_TO_MULTIPLE
-    positions = np.arange(width)  # (L,)
-    mask = positions < lengths[:, None]  # (B, L)
-    content = mask & (positions >= tokens.n_prefix) & (positions < lengths[:, None] - tokens.n_suffix)  # (B, L)
-    content[:, 0] |= ~content.any(axis=1)
-    ids = np.full(mask.shape, tokens.pad_id, dtype=np.int64)
-    ids[mask] = tokens.ids[(starts[:, None] + positions)[mask]]
-    return {
-        "input_ids": torch.from_numpy(ids),
-        "attention_mask": torch.from_numpy(mask.astype(np.int64)),
-        "content_mask": torch.from_numpy(content),
-    }
+        return TextRows(self.tokens, rows), (targets, torch.from_numpy(self.sample_weight[rows]))
 
 
 class TrainingBatches:
     """Random batches of texts of like length, new in every epoch.
 
-    Texts are shuffled, sorted by slightly noisy length inside long runs, cut into batches, and the batches shuffled: as
-    little padding as after sorting, without the same texts meeting in every epoch.
+    Texts are shuffled, sorted by slightly noisy length inside long runs, cut into batches, and the batches shuffled: texts
+    of a batch are of like length, without the same texts meeting in every epoch.
+
+    Parameters
+    ----------
+    dataset : TextDataset
+        The texts.
+    batch_size : int
+        Texts per batch, over all processes.
+    random_state : RandomState
+        Draws the order; in the same state in every process.
+    process, n_processes : int
+        Every process gets its share of every batch.
     """
 
-    def __init__(self, dataset: TextDataset, batch_size: int, random_state: np.random.RandomState):
+    def __init__(
+        self,
+        dataset: TextDataset,
+        batch_size: int,
+        random_state: np.random.RandomState,
+        process: int = 0,
+        n_processes: int = 1,
+    ):
         self.dataset = dataset
         self.batch_size = batch_size
         self.random_state = random_state
+        self.process = process
+        self.n_processes = n_processes
 
     def __len__(self) -> int:
         return -(-len(self.dataset) // self.batch_size)
 
-    def __iter__(self) -> Iterator[tuple[dict, tuple]]:
+    def __iter__(self) -> Iterator[Batch]:
         random = self.random_state
         order = random.permutation(len(self.dataset))
         noisy = self.dataset.lengths * random.uniform(1 - _LENGTH_NOISE, 1 + _LENGTH_NOISE, len(order))
@@ -116,26 +207,16 @@ class TrainingBatches:
             rows = rows[np.argsort(noisy[rows])]
             batches.extend(rows[i : i + self.batch_size] for i in range(0, len(rows), self.batch_size))
         for index in random.permutation(len(batches)):
-            yield self.dataset.batch(batches[index])
+            yield self.dataset.batch(batches[index][self.process :: self.n_processes])
 
 
 class ValidationBatches:
-    """The texts of a data set from long to short, in batches of bounded size."""
+    """The texts of a data set from long to short, many at a time."""
 
     def __init__(self, dataset: TextDataset, batch_size: int):
         self.dataset = dataset
 
-    def __iter__(self) -> Iterator[tuple[dict, tuple]]:
-        for indices in by_length(self.dataset.lengths):
-            yield self.dataset.batch(indices)
-
-
-def by_length(lengths: np.ndarray) -> Iterator[np.ndarray]:
-    """Cut texts, longest first, into batches of a bounded number of tokens, padding included, and of texts."""
-    order = np.argsort(-lengths, kind="stable")
-    start = 0
-    while start < len(order):
-        fitting = _TOKENS_PER_PREDICTION_BATCH // max(1, int(lengths[order[start]]))
-        size = min(max(1, fitting), _MOST_TEXTS_PER_PREDICTION_BATCH)
-        yield order[start : start + size]
-        start += size
+    def __iter__(self) -> Iterator[Batch]:
+        order = np.argsort(-self.dataset.lengths, kind="stable")
+        for start in range(0, len(order), _TEXTS_PER_VALIDATION_BATCH):
+            yield self.dataset.batch(order[start : start + _TEXTS_PER_VALIDATION_BATCH])

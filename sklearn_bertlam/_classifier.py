@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from numbers import Real
+from numbers import Integral, Real
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 
     from ._batches import TextDataset
     from ._module import LabelAttentionNetwork
+    from ._tokens import RaggedTokens
 
 _MOST_DOCUMENTS_FOR_START = 20_000
 _MOST_VALUES_FOR_START = 2**29  # 1 GiB in half precision
+_LABEL_SHARE, _LABEL_TOKENS = 0.05, 128
 _LEARNING_RATE, _WIDTH = 2e-4, 384
 _PAPER_MAX_LENGTH = {"aapd": 128, "rcv1-v2": 126}
 
@@ -49,13 +51,17 @@ class BertLamClassifier(NeuralTextClassifier):
         The text that the encoder reads for each label: one per column of y, or a dict from label to description. With
         None, the columns of a DataFrame y are the label texts. Where there is no text at all, the label vectors are
         a trained table, each started from the mean encoded document that carries the label.
+    labels_per_update : int, "auto" or None, default="auto"
+        How many label texts the encoder reads anew in every update of training, in turn; the other label vectors stay as
+        they were last read. None reads all of them every time, as the paper has it, which takes long with many labels.
+        "auto" reads as many as make up 5 % of the tokens, or 128 tokens.
     head_init : {"logistic", "random"}, default="logistic"
         Where the last layer starts: from a logistic regression per label on the vectors that it reads while the encoder
         is not yet trained, or at random.
     max_length : int, default=256
         Texts are cut to this number of tokens, the special ones included.
     dropout : float, default=0.1
-        Dropout in the encoder and before the last layer.
+        Dropout in the encoder and before the last layer. Attention weights are not dropped.
     learning_rate : float or "auto", default="auto"
         Peak learning rate of the encoder. "auto" falls with the square of the encoder's width: 2e-4 for up to 384 units,
         which was measured best for the default encoder, and 5e-5, the paper's, for the 768 of a base-size BERT.
@@ -141,6 +147,7 @@ class BertLamClassifier(NeuralTextClassifier):
         "attention": [StrOptions({"document", "label-wise", "mean", "cls"})],
         "learning_rate": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
         "attention_scale": [Interval(Real, 0, None, closed="left"), StrOptions({"learned"})],
+        "labels_per_update": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"}), None],
         "head_init": [StrOptions({"logistic", "random"})],
     }
 
@@ -151,6 +158,7 @@ class BertLamClassifier(NeuralTextClassifier):
         attention="label-wise",
         attention_scale="learned",
         label_names=None,
+        labels_per_update="auto",
         head_init="logistic",
         max_length=256,
         dropout=0.1,
@@ -176,6 +184,7 @@ class BertLamClassifier(NeuralTextClassifier):
         self.attention = attention
         self.attention_scale = attention_scale
         self.label_names = label_names
+        self.labels_per_update = labels_per_update
         self.head_init = head_init
         self.max_length = max_length
         self.dropout = dropout
@@ -222,6 +231,7 @@ class BertLamClassifier(NeuralTextClassifier):
             "encoder": "bert-base-uncased",
             "attention": "document",
             "attention_scale": 1.0,
+            "labels_per_update": None,
             "head_init": "random",
             "max_length": _PAPER_MAX_LENGTH[dataset],
             "dropout": 0.1,
@@ -245,25 +255,30 @@ class BertLamClassifier(NeuralTextClassifier):
 
         encoder = load_model(self.encoder, self.dropout)
         self._check_max_length(encoder)
+        label_tokens = self._tokenize_labels()
         module = LabelAttentionNetwork(
             encoder,
             self.n_labels_,
             attention=self.attention,
             attention_scale=self.attention_scale,
             dropout=self.dropout,
-            label_tokens=self._tokenize_labels(),
+            label_tokens=label_tokens,
+            labels_per_update=self._n_labels_per_update(label_tokens, data),
         ).to(self.device_)
         if self.head_init == "logistic" or module.label_table is not None:
             self._start_from_frozen_encoder(module, data, random_state, precision)
         return module
 
-    def _tokenize_labels(self) -> dict[str, torch.Tensor] | None:
-        from ._batches import pad
+    def _tokenize_labels(self) -> RaggedTokens | None:
         from ._tokens import tokenize
 
-        if self._label_texts is None:
-            return None
-        return pad(tokenize(self.tokenizer_, self._label_texts, self.max_length), np.arange(self.n_labels_))
+        return None if self._label_texts is None else tokenize(self.tokenizer_, self._label_texts, self.max_length)
+
+    def _n_labels_per_update(self, label_tokens: RaggedTokens | None, data: TextDataset) -> int | None:
+        if self.labels_per_update != "auto" or label_tokens is None:
+            return self.n_labels_ if self.labels_per_update == "auto" else self.labels_per_update
+        tokens_per_update = min(self.batch_size, len(data)) * data.lengths.mean()
+        return max(1, int(max(_LABEL_TOKENS, _LABEL_SHARE * tokens_per_update) / label_tokens.lengths.mean()))
 
     def _start_from_frozen_encoder(
         self, module: LabelAttentionNetwork, data: TextDataset, random_state: np.random.RandomState, precision: torch.dtype
@@ -272,7 +287,7 @@ class BertLamClassifier(NeuralTextClassifier):
         import torch
 
         from ._initialisation import logistic_head, mean_vector_per_label
-        from ._net import frozen_outputs
+        from ._net import frozen_outputs, prepared
 
         device = torch.device(self.device_)
         module.eval()
@@ -281,12 +296,13 @@ class BertLamClassifier(NeuralTextClassifier):
         data = data.part(random_state.permutation(len(data))[:most])
         targets, weights = data.known_targets, data.sample_weight[data.rows]
         with torch.no_grad():
+            shared = prepared(module, device, precision)
             if module.label_table is not None:
-                means = frozen_outputs(module.mean_vectors, data, device, precision).astype(np.float32)
+                mean_vectors = partial(module.mean_vectors, **shared)
+                means = frozen_outputs(mean_vectors, data, module, device, precision).astype(np.float32)
                 module.label_table.copy_(torch.from_numpy(mean_vector_per_label(means, targets, weights)))
             if self.head_init == "logistic":
-                features_of = partial(module.features, label_vectors=self._label_vectors(module))
-                features = frozen_outputs(features_of, data, device, precision)
+                features = frozen_outputs(partial(module.features, **shared), data, module, device, precision)
                 weight, bias = logistic_head(features, targets, weights, random_state)
                 module.classifier.weight.copy_(torch.from_numpy(weight))
                 module.classifier.bias.copy_(torch.from_numpy(bias))
@@ -303,13 +319,3 @@ class BertLamClassifier(NeuralTextClassifier):
             return self.learning_rate
         width = max(_WIDTH, self.module_.classifier.in_features)
         return _LEARNING_RATE * (_WIDTH / width) ** 2
-
-    def _label_vectors(self, module: LabelAttentionNetwork) -> torch.Tensor | None:
-        import torch
-
-        from ._net import autocast
-        from ._runtime import resolve_precision
-
-        device = torch.device(self.device_)
-        with torch.inference_mode(), autocast(device, resolve_precision(self._precision, device)):
-            return module.label_vectors()

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import nn
-from torch.nn.functional import dropout, normalize
+from torch.nn.functional import normalize
 
 from . import _attention
+from ._batches import PackedTexts, TextRows, pack
+from ._bert import LinearFactory, PackedBert, is_bert, linear_in
+from ._dropout import dropout
+from ._tokens import RaggedTokens
 
 LEARNED_SCALE_START = 10.0
 _LARGEST_SCALE = 100.0
+_LABEL_TOKENS_AT_ONCE = 8192
+
+
+class Prepared(NamedTuple):
+    """What many batches of a prediction share."""
+
+    encoder: PackedBert | None
+    label_vectors: torch.Tensor | None
 
 
 def mean_vector(tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -28,7 +41,7 @@ def _full_precision(tokens: torch.Tensor) -> torch.autocast:
 class LabelAttentionNetwork(nn.Module):
     """BERT-LAM and its ablations, from token ids to one logit per label.
 
-    B documents, L positions, K labels, H hidden units, T word-pieces of the longest label text.
+    B documents, L positions, K labels, H hidden units.
 
     Parameters
     ----------
@@ -42,15 +55,11 @@ class LabelAttentionNetwork(nn.Module):
         Factor on the cosines before the softmax of equation 5.
     dropout : float
         Dropout on the pooled vector.
-    label_tokens : dict of Tensor (K, T), optional
-        ``input_ids``, ``attention_mask`` and ``content_mask`` of the label texts. Without them, and where the attention
-        needs label vectors, these are a trained table.
+    label_tokens : RaggedTokens, optional
+        The label texts. Without them, and where the attention needs label vectors, these are a trained table.
+    labels_per_update : int, optional
+        How many label texts an update of training encodes; the others keep their vectors from before. All by default.
     """
-
-    hidden_size: int
-    label_input_ids: torch.Tensor
-    label_attention_mask: torch.Tensor
-    label_content_mask: torch.Tensor
 
     def __init__(
         self,
@@ -60,30 +69,27 @@ class LabelAttentionNetwork(nn.Module):
         attention: str,
         attention_scale: float | str = "learned",
         dropout: float = 0.1,
-        label_tokens: dict[str, torch.Tensor] | None = None,
+        label_tokens: RaggedTokens | None = None,
+        labels_per_update: int | None = None,
     ):
         super().__init__()
-        hidden = encoder.config.hidden_size
-        self.hidden_size = hidden
+        self.hidden_size: int = encoder.config.hidden_size
         self.encoder = encoder
         self.attention = attention
         self.dropout = dropout
-        self.classifier = nn.Linear(hidden, n_labels)
+        self.classifier = nn.Linear(self.hidden_size, n_labels)
         self.label_table: nn.Parameter | None = None
         self.log_scale: nn.Parameter | None = None
         self.fixed_scale = 1.0
-        self.has_label_texts = False
+        self.label_tokens: RaggedTokens | None = None
+        self.labels_per_update = min(labels_per_update or n_labels, n_labels)
+        self._first_label = 0
+        self._recent_label_vectors: torch.Tensor | None = None
         if attention in ("document", "label-wise"):
-            self._add_labels(label_tokens, n_labels, hidden)
+            self.label_tokens = label_tokens
+            if label_tokens is None:
+                self.label_table = nn.Parameter(torch.randn(n_labels, self.hidden_size))
             self._add_scale(attention_scale)
-
-    def _add_labels(self, label_tokens: dict[str, torch.Tensor] | None, n_labels: int, hidden: int) -> None:
-        if label_tokens is None:
-            self.label_table = nn.Parameter(torch.randn(n_labels, hidden))
-            return
-        self.has_label_texts = True
-        for name, tensor in label_tokens.items():
-            self.register_buffer(f"label_{name}", tensor)
 
     def _add_scale(self, attention_scale: float | str) -> None:
         if attention_scale == "learned":
@@ -96,60 +102,122 @@ class LabelAttentionNetwork(nn.Module):
         """The factor on the cosines, at most 100."""
         return self.fixed_scale if self.log_scale is None else self.log_scale.exp().clamp(max=_LARGEST_SCALE)
 
-    def encode(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        """Equation 1: one vector per token."""
-        return self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state.float()  # (B, L, H)
+    # ------------------------------------------------------------------------------------------------------------ encoding
 
-    def label_vectors(self) -> torch.Tensor | None:
+    def encode(self, *batches: PackedTexts, encoder: PackedBert | None = None) -> list[torch.Tensor]:
+        """Equation 1: one vector per token, (B, L, H) in float32 for every batch. All go through the encoder together."""
+        if not is_bert(self.encoder):
+            return [self._encode_padded(batch) for batch in batches]
+        ids, positions = (torch.cat([getattr(batch, name) for batch in batches]) for name in ("ids", "positions"))
+        make_linear = linear_in(self._precision())
+        with _full_precision(ids):
+            encoder = encoder or PackedBert(self.encoder, make_linear)
+            tokens = encoder(ids, positions, [length for batch in batches for length in batch.lengths])  # (T, H)
+        parts = tokens.split([len(batch.ids) for batch in batches])
+        return [batch.to_grid(part) for batch, part in zip(batches, parts, strict=True)]
+
+    def _encode_padded(self, batch: PackedTexts) -> torch.Tensor:
+        mask = batch.to_grid(torch.ones_like(batch.ids))  # (B, L)
+        output = self.encoder(input_ids=batch.to_grid(batch.ids, batch.pad_id), attention_mask=mask)
+        return output.last_hidden_state.float()  # (B, L, H)
+
+    def _precision(self) -> torch.dtype:
+        device = self.classifier.weight.device.type
+        return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32
+
+    # -------------------------------------------------------------------------------------------------------------- labels
+
+    def train(self, mode: bool = True) -> LabelAttentionNetwork:
+        """Switch to training or evaluation, which forgets the label vectors that training keeps."""
+        if not mode:
+            self._recent_label_vectors = None
+        return super().train(mode)
+
+    def label_vectors(self, encoder: PackedBert | None = None) -> torch.Tensor | None:
         """Equation 2: one vector per label (K, H), the mean over its word-pieces; None where no attention needs it."""
-        if not self.has_label_texts:
+        if self.label_tokens is None:
             return self.label_table
-        tokens = self.encode(self.label_input_ids, self.label_attention_mask)  # (K, T, H)
-        with _full_precision(tokens):
-            return mean_vector(tokens, self.label_content_mask)
+        vectors = torch.empty_like(self.classifier.weight)
+        rows = np.argsort(-self.label_tokens.lengths, kind="stable")
+        for part, texts in TextRows(self.label_tokens, rows).parts(_LABEL_TOKENS_AT_ONCE):
+            texts = texts.to(vectors.device)
+            (tokens,) = self.encode(texts, encoder=encoder)
+            with _full_precision(tokens):
+                vectors[torch.from_numpy(rows[part])] = mean_vector(tokens, texts.content_mask)
+        return vectors
 
-    def mean_vectors(
-        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, content_mask: torch.Tensor
-    ) -> torch.Tensor:
+    def start_update(self) -> None:
+        """Go on to the next labels that are encoded anew."""
+        n_labels = self.classifier.out_features
+        self._first_label = (self._first_label + self.labels_per_update) % n_labels
+
+    def _encode_with_labels(self, batch: PackedTexts) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Encode texts and, in the same pass, the label texts whose turn it is."""
+        if self.label_tokens is None:
+            return self.encode(batch)[0], self.label_table
+        n_labels, device = self.classifier.out_features, self.classifier.weight.device
+        turn = (self._first_label + np.arange(self.labels_per_update)) % n_labels
+        turn = turn[np.argsort(-self.label_tokens.lengths[turn], kind="stable")]
+        label_texts = pack(self.label_tokens, turn).to(device)
+        tokens, label_tokens = self.encode(batch, label_texts)
+        with _full_precision(tokens):
+            fresh = mean_vector(label_tokens, label_texts.content_mask)
+        vectors = self._known_label_vectors().index_copy(0, torch.from_numpy(turn).to(device), fresh)
+        self._recent_label_vectors = vectors.detach()
+        return tokens, vectors
+
+    def _known_label_vectors(self) -> torch.Tensor:
+        if self.labels_per_update == self.classifier.out_features:
+            return torch.empty_like(self.classifier.weight)
+        if self._recent_label_vectors is None:
+            self.eval()
+            with torch.no_grad():
+                self._recent_label_vectors = self.label_vectors()
+            self.train()
+        assert self._recent_label_vectors is not None
+        return self._recent_label_vectors
+
+    # ------------------------------------------------------------------------------------------------------------- scoring
+
+    def prepare(self, make_linear: LinearFactory | None = None) -> Prepared:
+        """Compute what all batches of a prediction share; call it and use it in inference mode."""
+        encoder = None
+        if is_bert(self.encoder):
+            make_linear = make_linear or linear_in(self._precision())
+            with _full_precision(self.classifier.weight):
+                encoder = PackedBert(self.encoder, make_linear)
+        return Prepared(encoder, self.label_vectors(encoder))
+
+    def mean_vectors(self, batch: PackedTexts, prepared: Prepared) -> torch.Tensor:
         """Return the mean token vector of each document (B, H)."""
-        tokens = self.encode(input_ids, attention_mask)
+        (tokens,) = self.encode(batch, encoder=prepared.encoder)
         with _full_precision(tokens):
-            return mean_vector(tokens, content_mask)
+            return mean_vector(tokens, batch.content_mask)
 
-    def features(
-        self,
-        input_ids: torch.Tensor,
-        attention_mask: torch.Tensor,
-        content_mask: torch.Tensor,
-        label_vectors: torch.Tensor | None = None,
-    ) -> torch.Tensor:
-        """Return what the last layer reads: one vector per document (B, H), or one per document and label (B, K, H).
+    def features(self, batch: PackedTexts, prepared: Prepared | None = None) -> torch.Tensor:
+        """Return what the last layer reads: one vector per document (B, H), or one per document and label (B, K, H)."""
+        if prepared is None and self.training:
+            tokens, label_vectors = self._encode_with_labels(batch)
+        else:
+            encoder, label_vectors = prepared or self.prepare()
+            (tokens,) = self.encode(batch, encoder=encoder)
+        with _full_precision(tokens):
+            return self._pool(tokens, batch.content_mask, label_vectors)
 
-        ``label_vectors`` (K, H) are computed when they are not given.
-        """
-        tokens = self.encode(input_ids, attention_mask)  # (B, L, H)
+    def _pool(self, tokens: torch.Tensor, mask: torch.Tensor, label_vectors: torch.Tensor | None) -> torch.Tensor:
         if self.attention == "cls":
             return tokens[:, 0]
         if label_vectors is None:
-            label_vectors = self.label_vectors()
-        with _full_precision(tokens):
-            if label_vectors is None:
-                return normalize(mean_vector(tokens, content_mask), dim=-1)
-            similarities = _attention.cosine_similarities(tokens, label_vectors)  # (B, L, K)
-            if self.attention == "document":
-                return _attention.pool(_attention.document_attention(similarities, content_mask, self.scale), tokens)
-            attention = _attention.label_wise_attention(similarities, content_mask, self.scale)  # (B, L, K)
-            return normalize(_attention.pool_per_label(attention, tokens), dim=-1)
+            return normalize(mean_vector(tokens, mask), dim=-1)
+        similarities = _attention.cosine_similarities(tokens, label_vectors)  # (B, L, K)
+        if self.attention == "document":
+            return _attention.pool(_attention.document_attention(similarities, mask, self.scale), tokens)
+        attention = _attention.label_wise_attention(similarities, mask, self.scale)  # (B, L, K)
+        return normalize(_attention.pool_per_label(attention, tokens), dim=-1)
 
-    def forward(
-        self,
-        input_ids: torch.Tensor,
-        attention_mask: torch.Tensor,
-        content_mask: torch.Tensor,
-        label_vectors: torch.Tensor | None = None,
-    ) -> torch.Tensor:
+    def forward(self, batch: PackedTexts, prepared: Prepared | None = None) -> torch.Tensor:
         """Equation 7 before its sigmoid: logits (B, K)."""
-        features = self.features(input_ids, attention_mask, content_mask, label_vectors)
+        features = self.features(batch, prepared)
         with _full_precision(features):
             features = dropout(features, self.dropout, self.training)
             if features.ndim == 2:

@@ -5,6 +5,7 @@ This file knows batches, learning rates and callbacks, and nothing of labels' na
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -17,11 +18,15 @@ from skorch.utils import noop, to_tensor
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from ._batches import TextDataset, TrainingBatches, ValidationBatches, by_length, pad
+from ._batches import PackedTexts, TextDataset, TextRows, TrainingBatches, ValidationBatches
+from ._distributed import add_up, n_processes, process_index, use_own_random_stream
+from ._runtime import is_out_of_memory, kept_memory
 from ._tokens import RaggedTokens
-from .exceptions import TrainingDivergedError
+from .exceptions import LessMemoryWarning, OutOfMemoryError, TrainingDivergedError
 
 _MAX_GRADIENT_NORM = 1.0
+_TOKENS_AT_ONCE = {"cpu": 4096}  # more is no faster there, and needs more memory
+_MOST_TOKENS_AT_ONCE = 2**16
 
 
 class TrainingSettings(NamedTuple):
@@ -54,6 +59,9 @@ class TextNet(NeuralNet):
         The type that the network computes in, by autocast.
     """
 
+    most_tokens_: int
+    prepared_: dict[str, Any]
+
     def __init__(self, *args, head_lr: float = 1e-3, precision: torch.dtype = torch.float32, **kwargs):
         self.head_lr = head_lr
         self.precision = precision
@@ -79,20 +87,81 @@ class TextNet(NeuralNet):
             ]
         ], options
 
+    def train_step_single(self, batch, **fit_params):
+        """Add up the gradient of a batch, in parts that fit into memory and over all processes."""
+        texts, (targets, sample_weight) = batch
+        self._set_training(True)
+        if hasattr(self.module_, "start_update"):
+            self.module_.start_update()
+
+        def gradient(most_tokens: int) -> dict[str, torch.Tensor]:
+            self._zero_grad_optimizer(set_to_none=False)
+            loss, outputs = torch.zeros((), device=self.device), []
+            for part, packed in texts.parts(most_tokens):
+                output = self.infer(packed, **fit_params)
+                part_loss = self.get_loss(output, (targets[part], sample_weight[part]), training=True)
+                part_loss = part_loss * (len(packed) / len(texts))
+                part_loss.backward()
+                loss += part_loss.detach()
+                outputs.append(output.detach())
+            return {"loss": loss, "y_pred": torch.cat(outputs) if outputs else torch.empty_like(targets)}
+
+        step = self._within_memory(gradient, texts)
+        self._add_up_over_processes(step, len(texts))
+        return step
+
+    def _add_up_over_processes(self, step: dict[str, torch.Tensor], n_texts: int) -> None:
+        if n_processes() == 1:
+            return
+        for parameter in self.module_.parameters():
+            if parameter.grad is None:  # no text of this batch fell to this process
+                parameter.grad = torch.zeros_like(parameter)
+        total = torch.tensor(float(n_texts), device=self.device)
+        add_up([total])
+        sums = [step["loss"], *(parameter.grad for parameter in self.module_.parameters())]
+        for tensor in sums:
+            tensor.mul_(n_texts / total)
+        add_up(sums)
+
+    def validation_step(self, batch, **fit_params):
+        """Compute the loss of a batch, in parts that fit into memory."""
+        texts, y = batch
+        self._set_training(False)
+
+        @torch.inference_mode()
+        def outputs(most_tokens: int) -> torch.Tensor:
+            parts = texts.parts(most_tokens)
+            return torch.cat([self.infer(packed, **self.prepared_, **fit_params) for _, packed in parts])
+
+        y_pred = self._within_memory(outputs, texts)
+        return {"loss": self.get_loss(y_pred, y), "y_pred": y_pred}
+
+    def _within_memory(self, function: Callable[[int], Any], texts: TextRows) -> Any:
+        """Call a function with the most tokens to compute on at once, and with half as many where memory runs out."""
+        self.most_tokens_, result = within_memory(function, self.most_tokens_, texts)
+        return result
+
     def infer(self, x, **fit_params):
         """Compute logits under autocast."""
-        with autocast(torch.device(self.device), self.precision):
-            return super().infer(x, **fit_params)
+        device = torch.device(self.device)
+        with autocast(device, self.precision):
+            return self.module_(x.to(device), **fit_params)
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
         """Compute the criterion on logits, targets and weights."""
         targets, sample_weight = to_tensor(y_true, device=self.device)
         return self.criterion_(y_pred, targets, sample_weight)
 
-    def run_single_epoch(self, *args, **kwargs):
-        """Remember an interruption from the keyboard; skorch ends training on it, as it does when a callback stops early."""
+    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
+        """Prepare the module for validation, and remember an interruption from the keyboard.
+
+        skorch ends training on it, as it does when a callback stops early.
+        """
         try:
-            super().run_single_epoch(*args, **kwargs)
+            if not training and iterator is not None:
+                self._set_training(False)
+                self.prepared_ = prepared(self.module_, torch.device(self.device), self.precision)
+            super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
         except KeyboardInterrupt:
             self.interrupted_ = True
             raise
@@ -101,6 +170,61 @@ class TextNet(NeuralNet):
 def autocast(device: torch.device, precision: torch.dtype) -> torch.autocast:
     """Compute in bfloat16 where that is the precision, and in the parameters' own type where it is float32."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == torch.bfloat16)
+
+
+def prepared(module: Any, device: torch.device, precision: torch.dtype) -> dict[str, Any]:
+    """Return what a module wants to be given with every batch of a prediction."""
+    with torch.inference_mode(), autocast(device, precision):
+        return {"prepared": module.prepare()} if hasattr(module, "prepare") else {}
+
+
+def tokens_at_once(module: Any, device: torch.device, training: bool) -> int:
+    """Return how many tokens to compute on at once: a fixed number on a CPU, what memory allows elsewhere."""
+    if device.type in _TOKENS_AT_ONCE:
+        return _TOKENS_AT_ONCE[device.type]
+    config = module.encoder.config
+    layers = getattr(config, "num_hidden_layers", 12) if training else 2
+    bytes_per_token = 4 * layers * 24 * config.hidden_size  # generous
+    free, _ = torch.cuda.mem_get_info(device)
+    return int(np.clip(free // 2 // bytes_per_token, 2048, _MOST_TOKENS_AT_ONCE))
+
+
+def within_memory(function: Callable[[int], Any], most_tokens: int, texts: TextRows) -> tuple[int, Any]:
+    """Call a function with a number of tokens to compute on at once, and with half of it as long as memory runs out.
+
+    Returns
+    -------
+    most_tokens : int
+        The number that went well.
+    result : object
+        What the function returned.
+
+    Raises
+    ------
+    OutOfMemoryError
+        If memory does not suffice for the longest text alone.
+    """
+    longest = int(texts.tokens.lengths[texts.rows].max(initial=1))
+    while True:
+        try:
+            return most_tokens, function(most_tokens)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            if most_tokens <= longest:
+                raise OutOfMemoryError(
+                    f"Out of memory with a single text of {longest} tokens. "
+                    "Lower max_length, use a smaller encoder, or free memory on the device."
+                ) from error
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        halved = max(most_tokens // 2, longest)
+        warnings.warn(
+            f"Out of memory with {most_tokens} tokens at once; going on with {halved}. The result stays the same.",
+            LessMemoryWarning,
+            stacklevel=2,
+        )
+        most_tokens = halved
 
 
 def train(
@@ -132,6 +256,8 @@ def train(
         batch_size=settings.batch_size,
         iterator_train=TrainingBatches,
         iterator_train__random_state=settings.random_state,
+        iterator_train__process=process_index(),
+        iterator_train__n_processes=n_processes(),
         iterator_valid=ValidationBatches,
         train_split=None if validation is None else predefined_split(validation),
         precision=settings.precision,
@@ -140,8 +266,11 @@ def train(
         callbacks__print_log=None,
         verbose=0,
     )
+    net.most_tokens_ = tokens_at_once(module, device, training=True)
+    use_own_random_stream()
     try:
-        net.fit(data, None)
+        with kept_memory(device):
+            net.fit(data, None)
     finally:
         module.eval()
     if not all(torch.isfinite(parameter).all() for parameter in module.parameters()):
@@ -249,36 +378,46 @@ def _history(history, n_documents: int) -> list[dict[str, float]]:
 
 
 def predict_logits(
-    module: nn.Module, tokens: RaggedTokens, device: torch.device, precision: torch.dtype, label_vectors: torch.Tensor | None
+    module: nn.Module, tokens: RaggedTokens, device: torch.device, precision: torch.dtype, shared: dict[str, Any]
 ) -> np.ndarray:
-    """Return the logits (n, K) of n tokenized texts, in their order."""
-    rows = np.arange(len(tokens))
-    return _apply(lambda **batch: module(**batch, label_vectors=label_vectors), tokens, rows, device, precision)
+    """Return the logits (n, K) of n tokenized texts, in their order; ``shared`` comes from ``prepared``."""
+    return _apply(lambda batch: module(batch, **shared), tokens, np.arange(len(tokens)), module, device, precision)
 
 
 def frozen_outputs(
-    function: Callable[..., torch.Tensor], data: TextDataset, device: torch.device, precision: torch.dtype
+    function: Callable[[PackedTexts], torch.Tensor],
+    data: TextDataset,
+    module: nn.Module,
+    device: torch.device,
+    precision: torch.dtype,
 ) -> np.ndarray:
     """Return the outputs (n, ...) of a module's method for the documents of a data set, in half precision."""
-    return _apply(function, data.tokens, data.rows, device, precision, dtype=np.float16)
+    return _apply(function, data.tokens, data.rows, module, device, precision, dtype=np.float16)
 
 
-@torch.inference_mode()
 def _apply(
-    function: Callable[..., torch.Tensor],
+    function: Callable[[PackedTexts], torch.Tensor],
     tokens: RaggedTokens,
     rows: np.ndarray,
+    module: nn.Module,
     device: torch.device,
     precision: torch.dtype,
     dtype: type = np.float32,
 ) -> np.ndarray:
     """Apply a function of a batch to some of the texts, long ones first, and return the results in the order of ``rows``."""
+    order = np.argsort(-tokens.lengths[rows], kind="stable")
+    texts = TextRows(tokens, rows[order])
     result: np.ndarray = np.empty(0, dtype=dtype)
-    for indices in by_length(tokens.lengths[rows]):
-        batch = to_tensor(pad(tokens, rows[indices]), device=device)
-        with autocast(device, precision):
-            values = function(**batch).float().cpu().numpy()  # (B, ...)
-        if result.size == 0:
-            result = np.empty((len(rows), *values.shape[1:]), dtype=dtype)
-        result[indices] = values
-    return result
+
+    @torch.inference_mode()
+    def outputs(most_tokens: int) -> np.ndarray:
+        nonlocal result
+        for part, batch in texts.parts(most_tokens):
+            with autocast(device, precision):
+                values = function(batch.to(device)).float().cpu().numpy()  # (B, ...)
+            if result.size == 0:
+                result = np.empty((len(rows), *values.shape[1:]), dtype=dtype)
+            result[order[part]] = values
+        return result
+
+    return within_memory(outputs, tokens_at_once(module, device, training=False), texts)[1]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,6 +57,19 @@ def tokenize(tokenizer, texts: list[str], max_length: int) -> RaggedTokens:
         lengths.extend(len(ids) for ids in encoded)
     pad_id = 0 if tokenizer.pad_token_id is None else tokenizer.pad_token_id
     return RaggedTokens(np.concatenate(pieces), np.cumsum(lengths, dtype=np.int64), n_prefix, n_suffix, pad_id)
+
+
+def tokenize_ahead(tokenizer, chunks: Iterable[list[str]], max_length: int) -> Iterator[RaggedTokens]:
+    """Yield the tokens of every chunk of texts, while a thread is at the next chunk."""
+    with ThreadPoolExecutor(1, thread_name_prefix="tokenize") as pool:
+        waiting = None
+        for chunk in chunks:
+            coming = pool.submit(tokenize, tokenizer, chunk, max_length)
+            if waiting is not None:
+                yield waiting.result()
+            waiting = coming
+        if waiting is not None:
+            yield waiting.result()
 
 
 def _count_special_tokens(tokenizer) -> tuple[int, int]:

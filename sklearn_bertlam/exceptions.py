@@ -12,6 +12,8 @@ __all__ = [
     "InvalidTargetError",
     "InvalidTextError",
     "LabelWithoutPositivesWarning",
+    "LessMemoryWarning",
+    "OutOfMemoryError",
     "TrainingDivergedError",
     "TrainingInterruptedWarning",
 ]
@@ -41,6 +43,10 @@ class TrainingDivergedError(BertLamError, ArithmeticError):
     """Training ended with a loss or weights that are not finite."""
 
 
+class OutOfMemoryError(BertLamError, MemoryError):
+    """Memory does not suffice for a single text."""
+
+
 class DatasetNotFoundError(BertLamError, FileNotFoundError):
     """A data set is not where it was looked for."""
 
@@ -55,3 +61,7 @@ class LabelWithoutPositivesWarning(UserWarning):
 
 class TrainingInterruptedWarning(UserWarning):
     """Training was stopped from the keyboard; the estimator keeps what it had learned by then."""
+
+
+class LessMemoryWarning(UserWarning):
+    """Memory ran out, so that less is computed at once from here on, to the same result."""

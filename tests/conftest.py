@@ -100,11 +100,12 @@ def fitted(tiny_encoder, device):
 
 @pytest.fixture
 def no_network(monkeypatch):
-    """Let every attempt to open a connection fail."""
+    """Let every attempt to open a connection fail, and do not wait before the next attempt."""
 
     def refuse(*args, **kwargs):
         raise OSError("the network is cut")
 
+    monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda seconds: None)
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
 

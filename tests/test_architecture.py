@@ -7,12 +7,13 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LAYERS = [
-    {"exceptions", "_attention", "_losses", "_runtime"},
-    {"_encoders", "_tokens", "_batches", "_validation", "_initialisation"},
+    {"exceptions", "_attention", "_losses", "_runtime", "_distributed", "_dropout", "_self_attention"},
+    {"_bert", "_encoders", "_tokens", "_batches", "_validation", "_initialisation"},
     {"_module", "_multilabel"},
     {"_net"},
     {"_base"},
     {"_classifier"},
+    {"distributed"},
     {"datasets", "baselines"},
     {"__init__"},
 ]

@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from transformers import AutoModel, AutoTokenizer
 
 from sklearn_bertlam import _attention
+from sklearn_bertlam._batches import pack
 from sklearn_bertlam._module import LabelAttentionNetwork
+from sklearn_bertlam._tokens import tokenize
 
 B, L, K, H = 3, 5, 4, 6
 
@@ -68,61 +71,74 @@ def test_attention_sums_to_one_and_leaves_masked_positions_out(tensors):
 
 def test_document_network_is_the_papers_formula(tiny_encoder):
     """Equations 1 to 7 with scale 1, in numpy and float64 after the encoder."""
-    from transformers import AutoModel, AutoTokenizer
-
     encoder, tokenizer = AutoModel.from_pretrained(tiny_encoder), AutoTokenizer.from_pretrained(tiny_encoder)
-    labels = tokenizer(["printer", "wrong invoice"], padding=True, return_tensors="pt")
-    label_content = np.array([[0, 1, 0, 0], [0, 1, 1, 0]], dtype=bool)
+    texts, labels = ["the printer is on fire", "my invoice"], ["wrong invoice", "printer"]
     network = LabelAttentionNetwork(
-        encoder,
-        2,
-        attention="document",
-        attention_scale=1.0,
-        label_tokens={
-            "input_ids": labels["input_ids"],
-            "attention_mask": labels["attention_mask"],
-            "content_mask": torch.from_numpy(label_content),
-        },
+        encoder, 2, attention="document", attention_scale=1.0, label_tokens=tokenize(tokenizer, labels, 32)
     ).eval()
-    texts = tokenizer(["the printer is on fire", "my invoice"], padding=True, return_tensors="pt")
-    content = np.array([[0, 1, 1, 1, 1, 1, 0], [0, 1, 1, 0, 0, 0, 0]], dtype=bool)
     with torch.inference_mode():
-        got = network(texts["input_ids"], texts["attention_mask"], torch.from_numpy(content)).numpy()
-        V = encoder(**texts).last_hidden_state.double().numpy()
-        label_states = encoder(**labels).last_hidden_state.double().numpy()
-
-    C = np.stack([states[keep].mean(axis=0) for states, keep in zip(label_states, label_content, strict=True)])
+        got = network(pack(tokenize(tokenizer, texts, 32), np.arange(2))).numpy()
+        V, C = (
+            [encoder(**tokenizer(text, return_tensors="pt")).last_hidden_state[0, 1:-1].double().numpy() for text in some]
+            for some in (texts, labels)
+        )
+    C = np.stack([states.mean(axis=0) for states in C])
     W, b = (parameter.detach().double().numpy() for parameter in (network.classifier.weight, network.classifier.bias))
-    for document, keep, logits in zip(V, content, got, strict=True):
-        vectors = document[keep]
+    for vectors, logits in zip(V, got, strict=True):
         G = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)) @ (C / np.linalg.norm(C, axis=1, keepdims=True)).T
         weights = np.exp(G.max(axis=1)) / np.exp(G.max(axis=1)).sum()
         np.testing.assert_allclose(logits, W @ (weights @ vectors) + b, atol=1e-5)
 
 
 def test_learned_scale_is_at_most_100(tiny_encoder):
-    from transformers import AutoModel
-
     network = LabelAttentionNetwork(AutoModel.from_pretrained(tiny_encoder), 2, attention="label-wise")
     assert network.scale.item() == pytest.approx(10.0)
     network.log_scale.data.fill_(50.0)
     assert network.scale.item() == 100.0
 
 
-@pytest.mark.parametrize("attention", ["document", "label-wise"])
-def test_label_texts_are_trained_through_the_encoder(tiny_encoder, attention):
-    from transformers import AutoModel
+@pytest.fixture
+def make_network(tiny_encoder):
+    """Make a network over the label texts "printer", "invoice" and "fire", which do not stand in ``text``."""
+    encoder, tokenizer = AutoModel.from_pretrained(tiny_encoder), AutoTokenizer.from_pretrained(tiny_encoder)
+    label_tokens = tokenize(tokenizer, ["printer", "invoice", "fire"], 32)
 
-    ids = torch.tensor([[2, 7, 3], [2, 8, 3]])
-    label_tokens = {
-        "input_ids": ids,
-        "attention_mask": torch.ones_like(ids),
-        "content_mask": torch.tensor([[False, True, False]] * 2),
-    }
-    network = LabelAttentionNetwork(
-        AutoModel.from_pretrained(tiny_encoder), 2, attention=attention, attention_scale=5.0, label_tokens=label_tokens
-    )
-    text = torch.tensor([[2, 9, 10, 11, 3]])
-    network(text, torch.ones_like(text), torch.tensor([[False, True, True, True, False]])).sum().backward()
+    def make(**parameters):
+        network = LabelAttentionNetwork(encoder, 3, attention_scale=5.0, label_tokens=label_tokens, **parameters)
+        return network, pack(tokenize(tokenizer, ["thank you"], 32), np.arange(1)), tokenizer
+
+    return make
+
+
+@pytest.mark.parametrize("attention", ["document", "label-wise"])
+def test_label_texts_are_trained_through_the_encoder(make_network, attention):
+    network, text, tokenizer = make_network(attention=attention)
+    network(text).sum().backward()
     gradient = network.encoder.embeddings.word_embeddings.weight.grad
-    assert gradient[[7, 8]].abs().sum() > 0  # tokens that stand in the labels only
+    assert gradient[tokenizer.convert_tokens_to_ids(["printer", "invoice", "fire"])].abs().sum() > 0
+
+
+def test_labels_take_turns_to_be_read(make_network):
+    network, text, tokenizer = make_network(attention="label-wise", labels_per_update=1)
+    words = tokenizer.convert_tokens_to_ids(["printer", "invoice", "fire"])
+    read = []
+    for _ in range(4):
+        network.zero_grad()
+        network.start_update()
+        network(text).sum().backward()
+        read.append(int(network.encoder.embeddings.word_embeddings.weight.grad[words].abs().sum(dim=1).argmax()))
+    assert sorted(read[:3]) == [0, 1, 2]
+    assert read[3] == read[0]
+
+
+def test_labels_that_wait_keep_their_vectors(make_network):
+    """Without dropout and without a change of weights, taking turns must not be seen in the logits."""
+    all_at_once, text, _ = make_network(attention="label-wise", dropout=0.0)
+    for module in all_at_once.encoder.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    in_turn, _, _ = make_network(attention="label-wise", dropout=0.0, labels_per_update=1)
+    in_turn.load_state_dict(all_at_once.state_dict())
+    for _ in range(3):
+        in_turn.start_update()
+        np.testing.assert_allclose(in_turn(text).detach(), all_at_once(text).detach(), atol=1e-5)

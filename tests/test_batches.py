@@ -3,7 +3,7 @@ import pytest
 import scipy.sparse as sp
 from transformers import AutoTokenizer
 
-from sklearn_bertlam._batches import TextDataset, TrainingBatches, by_length, pad
+from sklearn_bertlam._batches import TextDataset, TextRows, TrainingBatches, ValidationBatches, pack
 from sklearn_bertlam._tokens import tokenize
 
 
@@ -12,16 +12,17 @@ def tokenizer(tiny_encoder):
     return AutoTokenizer.from_pretrained(tiny_encoder)
 
 
-def test_padding_changes_no_token(tokenizer):
+def test_packing_keeps_every_token_in_its_place(tokenizer):
     texts = ["the printer is on fire", "", "thank you"]
-    batch = pad(tokenize(tokenizer, texts, 32), np.array([2, 0, 1]))
+    batch = pack(tokenize(tokenizer, texts, 32), np.array([2, 0, 1]))
+    grid = batch.to_grid(batch.ids, -1)
+    assert len(batch) == 3
+    assert sum(batch.lengths) == len(batch.ids)
     for row, text in enumerate(["thank you", "the printer is on fire", ""]):
         ids = tokenizer(text)["input_ids"]
-        assert batch["input_ids"][row, : len(ids)].tolist() == ids
-        assert (batch["input_ids"][row, len(ids) :] == tokenizer.pad_token_id).all()
-        assert batch["attention_mask"][row].tolist() == [1] * len(ids) + [0] * (batch["input_ids"].shape[1] - len(ids))
+        assert grid[row].tolist() == ids + [-1] * (grid.shape[1] - len(ids))
         expected = list(range(1, len(ids) - 1)) or [0]  # no special tokens, but [CLS] where there is nothing else
-        assert np.flatnonzero(batch["content_mask"][row]).tolist() == expected
+        assert np.flatnonzero(batch.content_mask[row]).tolist() == expected
 
 
 def test_long_texts_are_cut_and_keep_their_last_special_token(tokenizer):
@@ -56,12 +57,36 @@ def test_training_batches_hold_texts_of_like_length(tokenizer):
     data = TextDataset(
         tokenize(tokenizer, texts, 64), sp.csr_array(np.ones((400, 1), dtype=np.float32)), np.ones(400, dtype=np.float32)
     )
-    padded = sum(batch[0]["input_ids"].numel() for batch in TrainingBatches(data, 8, rng))
-    assert padded < 1.25 * data.lengths.sum()
+    batches = [texts.tokens.lengths[texts.rows] for texts, _ in TrainingBatches(data, 8, rng)]
+    assert sum(len(lengths) * lengths.max() for lengths in batches) < 1.25 * data.lengths.sum()
+    assert all((np.diff(lengths) <= 0).all() for lengths in batches)
 
 
-def test_prediction_batches_cover_all_rows_within_the_token_budget():
-    lengths = np.random.RandomState(0).randint(0, 9000, 300)
-    batches = list(by_length(lengths))
-    assert sorted(np.concatenate(batches)) == list(range(300))
-    assert all(len(rows) == 1 or len(rows) * lengths[rows].max() <= 8192 for rows in batches)
+def test_processes_share_every_batch(tokenizer):
+    tokens = tokenize(tokenizer, ["fire " * (1 + i % 7) for i in range(50)], 32)
+    data = TextDataset(tokens, sp.csr_array(np.ones((50, 1), dtype=np.float32)), np.arange(50, dtype=np.float32))
+
+    def weights(process, n_processes):
+        batches = TrainingBatches(data, 8, np.random.RandomState(3), process, n_processes)
+        return [sorted(batch[1][1].tolist()) for batch in batches]
+
+    together = [sorted(sum(parts, [])) for parts in zip(*(weights(process, 3) for process in range(3)), strict=True)]
+    assert together == weights(0, 1)
+
+
+def test_parts_cover_all_texts_within_the_token_budget(tokenizer):
+    tokens = tokenize(tokenizer, ["fire " * (i % 60) for i in range(300)], 64)
+    rows = np.argsort(-tokens.lengths, kind="stable")
+    parts = list(TextRows(tokens, rows).parts(200))
+    assert np.concatenate([np.arange(300)[part] for part, _ in parts]).tolist() == list(range(300))
+    for part, packed in parts:
+        assert tokens.lengths[rows[part]].sum() <= 200
+        assert len(packed) == len(rows[part])
+    assert [len(packed) for _, packed in TextRows(tokens, rows).parts(1)] == [1] * 300
+
+
+def test_validation_batches_keep_texts_and_targets_together(tokenizer):
+    tokens = tokenize(tokenizer, ["fire " * (1 + i % 7) for i in range(50)], 32)
+    data = TextDataset(tokens, sp.csr_array(np.eye(50, dtype=np.float32)), np.arange(50, dtype=np.float32))
+    for texts, (targets, weights) in ValidationBatches(data, 8):
+        assert texts.rows.tolist() == targets.argmax(dim=1).tolist() == weights.int().tolist()

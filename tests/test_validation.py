@@ -136,6 +136,7 @@ BAD_PARAMETERS = {
     "attention": "label_wise",
     "attention_scale": -1.0,
     "label_names": 3,
+    "labels_per_update": 0,
     "head_init": "zeros",
     "max_length": 2,
     "dropout": 1.0,

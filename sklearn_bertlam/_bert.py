@@ -1,0 +1,111 @@
+"""BERT on packed tokens: what transformers' ``BertModel`` computes, without padding and with fewer passes over memory.
+
+The weights stay in the transformers model, so that it can be trained, saved and inspected as ever. Sums, normalisation and
+the stream between layers are in float32, matrix products in the precision that is asked for.
+
+T tokens, H hidden units, h heads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.functional import embedding, layer_norm, linear
+
+from ._dropout import add_dropped, dropout
+from ._self_attention import SelfAttention
+
+_MODEL_TYPES = ("bert", "roberta", "xlm-roberta", "camembert")
+
+Linear = Callable[[torch.Tensor], torch.Tensor]
+LinearFactory = Callable[[torch.Tensor, torch.Tensor], Linear]
+
+
+def is_bert(model: nn.Module) -> bool:
+    """Tell whether ``PackedBert`` computes the same as the model's own forward."""
+    config: Any = getattr(model, "config", None)
+    return (
+        getattr(config, "model_type", None) in _MODEL_TYPES
+        and not getattr(config, "is_decoder", False)
+        and getattr(config, "position_embedding_type", "absolute") == "absolute"
+    )
+
+
+class PackedBert:
+    """The forward pass of a BERT model on packed tokens.
+
+    Parameters
+    ----------
+    model : Module
+        A transformers model for which ``is_bert`` holds.
+    make_linear : callable
+        Makes the function of an affine layer from its weight (out, in) and bias (out,).
+    """
+
+    def __init__(self, model: Any, make_linear: LinearFactory):
+        self.embeddings: Any = model.embeddings
+        self.layers = [_Layer(layer, make_linear) for layer in model.encoder.layer]
+        self.training = model.training
+        padding = self.embeddings.position_embeddings.padding_idx
+        self.first_position = 0 if padding is None else padding + 1  # RoBERTa counts from there
+
+    def __call__(self, ids: torch.Tensor, positions: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
+        """Return the last hidden state (T, H) in float32, from token ids (T,), positions (T,) and the texts' lengths."""
+        attend = SelfAttention(lengths, self.layers[0].heads, ids.device)
+        x = self._embed(ids, positions)
+        for layer in self.layers:
+            x = layer(x, attend, self.training)
+        return x
+
+    def _embed(self, ids: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        e = self.embeddings
+        x = embedding(ids, e.word_embeddings.weight, e.word_embeddings.padding_idx)
+        x = x + embedding(positions + self.first_position, e.position_embeddings.weight) + e.token_type_embeddings.weight[0]
+        return dropout(_normalize(x.float(), e.LayerNorm), e.dropout.p, self.training)  # (T, H)
+
+
+class _Layer:
+    def __init__(self, layer: Any, make_linear: LinearFactory):
+        attention = layer.attention.self
+        self.heads = attention.num_attention_heads
+        parts = (attention.query, attention.key, attention.value)
+        self.qkv = make_linear(torch.cat([part.weight for part in parts]), torch.cat([part.bias for part in parts]))
+        self.attended = _Sublayer(layer.attention.output, make_linear)
+        self.up = make_linear(layer.intermediate.dense.weight, layer.intermediate.dense.bias)
+        self.activate = layer.intermediate.intermediate_act_fn
+        self.down = _Sublayer(layer.output, make_linear)
+
+    def __call__(self, x: torch.Tensor, attend: SelfAttention, training: bool) -> torch.Tensor:
+        qkv = self.qkv(x)
+        attended = attend(qkv.view(len(x), 3, self.heads, -1))  # (T, h, H / h)
+        x = self.attended(attended.flatten(1), x, training)
+        return self.down(self.activate(self.up(x)), x, training)  # (T, H)
+
+
+class _Sublayer:
+    """Affine layer, dropout, residual, normalisation."""
+
+    def __init__(self, output: Any, make_linear: LinearFactory):
+        self.linear = make_linear(output.dense.weight, output.dense.bias)
+        self.p = output.dropout.p
+        self.norm = output.LayerNorm
+
+    def __call__(self, x: torch.Tensor, residual: torch.Tensor, training: bool) -> torch.Tensor:
+        return _normalize(add_dropped(residual, self.linear(x), self.p, training), self.norm)
+
+
+def _normalize(x: torch.Tensor, norm: nn.LayerNorm) -> torch.Tensor:
+    return layer_norm(x, norm.normalized_shape, norm.weight, norm.bias, norm.eps)
+
+
+def linear_in(dtype: torch.dtype) -> LinearFactory:
+    """Return a factory of affine layers that compute in a type; gradients reach the weights in theirs."""
+
+    def make(weight: torch.Tensor, bias: torch.Tensor) -> Linear:
+        weight, bias = weight.to(dtype), bias.to(dtype)
+        return lambda x: linear(x.to(dtype), weight, bias)
+
+    return make

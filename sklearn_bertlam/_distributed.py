@@ -1,0 +1,80 @@
+"""One fit in several processes, as torchrun and ``accelerate launch`` start them.
+
+Every process holds the model and all the token ids, computes its share of every batch, and adds up gradients with
+the others.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+import torch.distributed as dist
+
+_ELEMENTS_PER_MESSAGE = 2**24
+
+
+def is_distributed() -> bool:
+    """Tell whether this process is one of several that train together."""
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+def process_index() -> int:
+    """Return the number of this process, from 0."""
+    return dist.get_rank() if is_distributed() else 0
+
+
+def n_processes() -> int:
+    """Return how many processes train together."""
+    return dist.get_world_size() if is_distributed() else 1
+
+
+@contextmanager
+def joined_processes(device: torch.device) -> Iterator[None]:
+    """Join the processes that a launcher announces in the environment, unless the program has done so itself."""
+    if not dist.is_available() or dist.is_initialized() or int(os.environ.get("WORLD_SIZE", "1")) < 2:
+        yield
+        return
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def agreed(value: int, device: torch.device) -> int:
+    """Return the first process's value in all of them."""
+    if not is_distributed():
+        return value
+    message = torch.tensor([value], device=device)
+    dist.broadcast(message, src=0)
+    return int(message.item())
+
+
+def use_own_random_stream() -> None:
+    """Draw other dropout masks than the other processes."""
+    if process_index() > 0:
+        torch.manual_seed(torch.initial_seed() + process_index())
+
+
+def add_up(tensors: Iterable[torch.Tensor]) -> None:
+    """Replace every tensor by its sum over the processes, many in one message."""
+    if not is_distributed():
+        return
+    waiting: list[torch.Tensor] = []
+    for tensor in tensors:
+        waiting.append(tensor)
+        if sum(one.numel() for one in waiting) >= _ELEMENTS_PER_MESSAGE:
+            _add_up_together(waiting)
+            waiting = []
+    if waiting:
+        _add_up_together(waiting)
+
+
+def _add_up_together(tensors: list[torch.Tensor]) -> None:
+    message = torch.cat([tensor.flatten() for tensor in tensors])
+    dist.all_reduce(message)
+    for tensor, total in zip(tensors, message.split([tensor.numel() for tensor in tensors]), strict=True):
+        tensor.copy_(total.view_as(tensor))

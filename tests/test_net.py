@@ -1,0 +1,104 @@
+"""Training and prediction when memory is short."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import LABELS, TEXTS, Y
+
+from sklearn_bertlam import _net
+from sklearn_bertlam._module import LabelAttentionNetwork
+from sklearn_bertlam.exceptions import LessMemoryWarning, OutOfMemoryError
+
+
+@pytest.fixture
+def limit_memory(monkeypatch):
+    """Let the network run out of memory above a number of tokens; one document with its labels takes up to 32."""
+
+    def limit(most_tokens):
+        forward = LabelAttentionNetwork.forward
+
+        def limited(self, batch, *args, **kwargs):
+            if sum(batch.lengths[: len(batch)]) > most_tokens:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+            return forward(self, batch, *args, **kwargs)
+
+        monkeypatch.setattr(LabelAttentionNetwork, "forward", limited)
+
+    return limit
+
+
+def parameters(clf):
+    return torch.cat([parameter.detach().flatten() for parameter in clf.module_.parameters()])
+
+
+def test_training_goes_on_with_smaller_parts_to_the_same_weights(make_classifier, limit_memory):
+    settings = {"batch_size": 12, "dropout": 0.0, "label_names": LABELS, "labels_per_update": None, "head_init": "random"}
+    expected = make_classifier(**settings).fit(TEXTS, Y)
+    limit_memory(20)
+    with pytest.warns(LessMemoryWarning) as warnings:
+        got = make_classifier(**settings).fit(TEXTS, Y)
+    assert len({str(warning.message) for warning in warnings}) == len(warnings)  # each size is logged once
+    np.testing.assert_allclose(parameters(got), parameters(expected), atol=1e-4)
+    assert got.history_[-1]["loss"] == pytest.approx(expected.history_[-1]["loss"], abs=1e-4)
+
+
+def test_prediction_goes_on_with_smaller_parts(fitted, limit_memory):
+    expected = fitted.predict_proba(TEXTS)
+    limit_memory(20)
+    with pytest.warns(LessMemoryWarning):
+        np.testing.assert_allclose(fitted.predict_proba(TEXTS), expected, atol=1e-5)
+
+
+def test_a_text_that_does_not_fit_alone_is_an_error_with_its_length(make_classifier, limit_memory):
+    limit_memory(5)
+    with pytest.warns(LessMemoryWarning), pytest.raises(OutOfMemoryError, match="single text of 11 tokens.*max_length"):
+        make_classifier(head_init="random").fit(["printer " * 9, *TEXTS], np.vstack([Y[:1], Y]))
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory(fitted, monkeypatch):
+    def broken(self, batch, *args, **kwargs):
+        raise RuntimeError("something else")
+
+    monkeypatch.setattr(LabelAttentionNetwork, "forward", broken)
+    with pytest.raises(RuntimeError, match="something else"):
+        fitted.predict_proba(TEXTS)
+
+
+@pytest.mark.parametrize("most_tokens", [11, 40])
+def test_the_size_of_the_parts_does_not_matter(make_classifier, monkeypatch, most_tokens):
+    settings = {"dropout": 0.0, "labels_per_update": None, "label_names": LABELS}
+    expected = make_classifier(**settings).fit(TEXTS, Y)
+    monkeypatch.setattr(_net, "_TOKENS_AT_ONCE", dict.fromkeys(("cpu", "cuda"), most_tokens))
+    got = make_classifier(**settings).fit(TEXTS, Y)
+    np.testing.assert_allclose(got.predict_proba(TEXTS), expected.predict_proba(TEXTS), atol=1e-4)
+
+
+@pytest.mark.parametrize("method", ["predict", "predict_proba", "decision_function"])
+def test_a_stream_gives_what_a_list_gives(fitted, method):
+    expected = getattr(fitted, method)(TEXTS)
+    parts = list(fitted.predict_batches(iter(TEXTS), method=method, batch_size=5))
+    assert [len(part) for part in parts] == [5, 5, 2]
+    np.testing.assert_allclose(np.concatenate(parts), expected, atol=1e-5)
+
+
+def test_a_stream_is_read_as_it_is_needed(fitted):
+    taken = []
+
+    def texts():
+        for number in range(10**9):
+            taken.append(number)
+            yield "thank you"
+
+    stream = fitted.predict_batches(texts(), batch_size=3)
+    next(stream), next(stream)
+    assert len(taken) <= 12
+
+
+def test_bad_streams_are_refused(fitted):
+    with pytest.raises(ValueError, match="method should be one of"):
+        fitted.predict_batches(TEXTS, method="fit")
+    with pytest.raises(ValueError, match="None"):
+        list(fitted.predict_batches(["thank you", None]))
+    with pytest.raises(ValueError, match="string object received"):
+        fitted.predict_batches("thank you")
+    assert list(fitted.predict_batches([])) == []
