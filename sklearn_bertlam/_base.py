@@ -47,6 +47,8 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
     """
 
     module_: Any
+    _prepared: dict[str, Any] | None = None  # what predictions share, made by the first of them
+    _input_ranges: list | None = None
     _parameter_constraints: dict = {
         "label_names": ["array-like", dict, None],
         "max_length": [Interval(Integral, 3, None, closed="left")],
@@ -85,6 +87,10 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
     def _learning_rate(self) -> float:
         """Return the peak learning rate of the encoder."""
         return self.learning_rate
+
+    def _make_linear(self) -> Any:
+        """Return what makes the affine layers of predictions, or None for the usual ones."""
+        return None
 
     # ------------------------------------------------------------------------------------------------------------ learning
 
@@ -147,6 +153,8 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
         precision = resolve_precision(self.precision, device)
         self.classes_, self.n_labels_, self.sparse_output_ = classes, len(classes), targets.is_sparse
         self.device_, self._precision = str(device), self.precision
+        self._prepared = self._input_ranges = None
+        self.__dict__.pop("inference_", None)
         if not goes_on:
             self._label_texts, self._max_length = label_texts, self.max_length
         with joined_processes(device):
@@ -279,7 +287,9 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
 
         device = torch.device(self.device_)
         precision = resolve_precision(self._precision, device)
-        shared = prepared(self.module_, device, precision)
+        if self._prepared is None:
+            self._prepared = prepared(self.module_, device, precision, self._make_linear())
+        shared = self._prepared
         for tokens in tokenize_ahead(self.tokenizer_, chunks, self._max_length):
             yield predict_logits(self.module_, tokens, device, precision, shared)
 
@@ -360,6 +370,7 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
     def __getstate__(self):
         """Keep all that was fitted, with the weights on the CPU, so that any machine can load them."""
         state = super().__getstate__().copy()
+        state.pop("_prepared", None)
         if state.get("device_", "cpu") != "cpu":
             from copy import deepcopy
 

@@ -9,7 +9,7 @@ T tokens, H hidden units, h heads.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -21,7 +21,8 @@ from ._self_attention import SelfAttention
 _MODEL_TYPES = ("bert", "roberta", "xlm-roberta", "camembert")
 
 Linear = Callable[[torch.Tensor], torch.Tensor]
-LinearFactory = Callable[[torch.Tensor, torch.Tensor], Linear]
+Then = Linear | Literal["attention", "sum"]
+LinearFactory = Callable[[torch.Tensor, torch.Tensor, Then], Linear]
 
 
 def is_bert(model: nn.Module) -> bool:
@@ -42,7 +43,9 @@ class PackedBert:
     model : Module
         A transformers model for which ``is_bert`` holds.
     make_linear : callable
-        Makes the function of an affine layer from its weight (out, in) and bias (out,).
+        Makes the function of an affine layer from its weight (out, in), its bias (out,) and what comes after it:
+        self-attention, a sum, or an activation, which belongs to the function. It is called for each layer's query, key
+        and value in one, attention output, intermediate and output layer.
     """
 
     def __init__(self, model: Any, make_linear: LinearFactory):
@@ -72,24 +75,26 @@ class _Layer:
         attention = layer.attention.self
         self.heads = attention.num_attention_heads
         parts = (attention.query, attention.key, attention.value)
-        self.qkv = make_linear(torch.cat([part.weight for part in parts]), torch.cat([part.bias for part in parts]))
+        self.qkv = make_linear(
+            torch.cat([part.weight for part in parts]), torch.cat([part.bias for part in parts]), "attention"
+        )
         self.attended = _Sublayer(layer.attention.output, make_linear)
-        self.up = make_linear(layer.intermediate.dense.weight, layer.intermediate.dense.bias)
-        self.activate = layer.intermediate.intermediate_act_fn
+        up = layer.intermediate
+        self.up = make_linear(up.dense.weight, up.dense.bias, up.intermediate_act_fn)
         self.down = _Sublayer(layer.output, make_linear)
 
     def __call__(self, x: torch.Tensor, attend: SelfAttention, training: bool) -> torch.Tensor:
         qkv = self.qkv(x)
         attended = attend(qkv.view(len(x), 3, self.heads, -1))  # (T, h, H / h)
         x = self.attended(attended.flatten(1), x, training)
-        return self.down(self.activate(self.up(x)), x, training)  # (T, H)
+        return self.down(self.up(x), x, training)  # (T, H)
 
 
 class _Sublayer:
     """Affine layer, dropout, residual, normalisation."""
 
     def __init__(self, output: Any, make_linear: LinearFactory):
-        self.linear = make_linear(output.dense.weight, output.dense.bias)
+        self.linear = make_linear(output.dense.weight, output.dense.bias, "sum")
         self.p = output.dropout.p
         self.norm = output.LayerNorm
 
@@ -104,8 +109,34 @@ def _normalize(x: torch.Tensor, norm: nn.LayerNorm) -> torch.Tensor:
 def linear_in(dtype: torch.dtype) -> LinearFactory:
     """Return a factory of affine layers that compute in a type; gradients reach the weights in theirs."""
 
-    def make(weight: torch.Tensor, bias: torch.Tensor) -> Linear:
+    def make(weight: torch.Tensor, bias: torch.Tensor, then: Then) -> Linear:
         weight, bias = weight.to(dtype), bias.to(dtype)
-        return lambda x: linear(x.to(dtype), weight, bias)
+        if isinstance(then, str):
+            return lambda x: linear(x.to(dtype), weight, bias)
+        return lambda x: then(linear(x.to(dtype), weight, bias))
 
     return make
+
+
+def packed_linear_in(dtype: torch.dtype, device: torch.device) -> LinearFactory:
+    """Like ``linear_in``, without gradients: on a CPU, weights are laid out once for the processor, and GELU is joined in."""
+    operators: Any = torch.ops.mkldnn
+    plain = linear_in(dtype)
+    if device.type != "cpu" or dtype != torch.bfloat16 or not hasattr(operators, "_linear_pointwise"):
+        return plain
+
+    def make(weight: torch.Tensor, bias: torch.Tensor, then: Then) -> Linear:
+        if not (isinstance(then, str) or is_gelu(then)):
+            return plain(weight, bias, then)
+        weight, bias = operators._reorder_linear_weight(weight.to(dtype), None), bias.to(dtype)
+        activation = "none" if isinstance(then, str) else "gelu"
+        return lambda x: operators._linear_pointwise(x.to(dtype), weight, bias, activation, [], "none")
+
+    return make
+
+
+def is_gelu(activation: Any) -> bool:
+    """Tell whether an activation is the exact GELU, not an approximation of it."""
+    return type(activation).__name__ == "GELUActivation" or (
+        isinstance(activation, nn.GELU) and activation.approximate == "none"
+    )

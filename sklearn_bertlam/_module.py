@@ -12,7 +12,7 @@ from torch.nn.functional import normalize
 
 from . import _attention
 from ._batches import PackedTexts, TextRows, pack
-from ._bert import LinearFactory, PackedBert, is_bert, linear_in
+from ._bert import LinearFactory, PackedBert, is_bert, linear_in, packed_linear_in
 from ._dropout import dropout
 from ._tokens import RaggedTokens
 
@@ -183,7 +183,7 @@ class LabelAttentionNetwork(nn.Module):
         """Compute what all batches of a prediction share; call it and use it in inference mode."""
         encoder = None
         if is_bert(self.encoder):
-            make_linear = make_linear or linear_in(self._precision())
+            make_linear = make_linear or packed_linear_in(self._precision(), self.classifier.weight.device)
             with _full_precision(self.classifier.weight):
                 encoder = PackedBert(self.encoder, make_linear)
         return Prepared(encoder, self.label_vectors(encoder))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -172,10 +173,12 @@ def autocast(device: torch.device, precision: torch.dtype) -> torch.autocast:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == torch.bfloat16)
 
 
-def prepared(module: Any, device: torch.device, precision: torch.dtype) -> dict[str, Any]:
+def prepared(module: Any, device: torch.device, precision: torch.dtype, make_linear: Any = None) -> dict[str, Any]:
     """Return what a module wants to be given with every batch of a prediction."""
+    if not hasattr(module, "prepare"):
+        return {}
     with torch.inference_mode(), autocast(device, precision):
-        return {"prepared": module.prepare()} if hasattr(module, "prepare") else {}
+        return {"prepared": module.prepare() if make_linear is None else module.prepare(make_linear)}
 
 
 def tokens_at_once(module: Any, device: torch.device, training: bool) -> int:
@@ -420,4 +423,6 @@ def _apply(
             result[order[part]] = values
         return result
 
-    return within_memory(outputs, tokens_at_once(module, device, training=False), texts)[1]
+    most_tokens = tokens_at_once(module, device, training=False)
+    with kept_memory(device) if tokens.lengths[rows].sum() > most_tokens else nullcontext():
+        return within_memory(outputs, most_tokens, texts)[1]

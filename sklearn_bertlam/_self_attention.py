@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
-_SCORES_PER_GROUP = 2_500_000
-_LEAST_FILLED = 0.8
+_SCORES_PER_GROUP = 2_500_000  # what fits into the cache
+_SCORES_PER_PADDED_GROUP = 250_000  # padding costs more than another group, but for the shortest texts
 _ROUND_TO = 8
 
 
@@ -57,21 +57,20 @@ class Group:
 
 def group_texts(lengths: Sequence[int], heads: int, device: torch.device) -> list[Group]:
     """Cut texts, best given from long to short, into groups of like length and bounded size."""
-    bounded = device.type == "cpu"
     groups: list[Group] = []
     offsets = [0, *accumulate(lengths)]
     start = 0
-    while start < len(lengths):
-        stop, longest = start, 0
-        while stop < len(lengths):
-            length = max(longest, lengths[stop])
-            n, filled = stop + 1 - start, offsets[stop + 1] - offsets[start]
-            if n > 1 and bounded and (n * heads * length**2 > _SCORES_PER_GROUP or filled < _LEAST_FILLED * n * length):
-                break
-            stop, longest = stop + 1, length
-        groups.append(_group(lengths[start:stop], slice(offsets[start], offsets[stop]), longest, device))
-        start = stop
+    for stop in range(1, len(lengths) + 1):
+        if stop == len(lengths) or (device.type == "cpu" and not _belong_together(lengths[start : stop + 1], heads)):
+            part = lengths[start:stop]
+            groups.append(_group(part, slice(offsets[start], offsets[stop]), max(part), device))
+            start = stop
     return groups
+
+
+def _belong_together(lengths: Sequence[int], heads: int) -> bool:
+    most = _SCORES_PER_GROUP if lengths[0] == lengths[-1] else _SCORES_PER_PADDED_GROUP
+    return len(lengths) * heads * max(lengths) ** 2 <= most
 
 
 def _group(lengths: Sequence[int], tokens: slice, longest: int, device: torch.device) -> Group:

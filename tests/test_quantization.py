@@ -1,0 +1,83 @@
+"""Predictions in 8-bit integers."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from conftest import LABELS, TEXTS, Y
+from sklearn.base import clone
+
+from sklearn_bertlam import _optimization
+from sklearn_bertlam._quantization import InputRanges, Int8Linears, has_int8
+
+needs_int8 = pytest.mark.skipif(not has_int8(), reason="this build of torch has no 8-bit operators")
+
+
+def linear_case():
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(200, 16, generator=generator)
+    x[:, 3] *= 40.0  # one unit far larger than the others, as in BERT
+    weight = torch.randn(24, 16, generator=generator) * 0.1
+    weight[:, 3] *= 0.02
+    return x, weight, torch.randn(24, generator=generator)
+
+
+@needs_int8
+@pytest.mark.parametrize("then", ["attention", "sum", torch.nn.functional.relu, torch.nn.GELU()])
+def test_integers_come_close_to_the_exact_layers(then):
+    x, weight, bias = linear_case()
+    second = torch.randn(8, 24, generator=torch.Generator().manual_seed(1)), torch.zeros(8)
+
+    def network(make_linear):
+        first, last = make_linear(weight, bias, then), make_linear(*second, "sum")
+        return lambda x: last(first(x))
+
+    noting = InputRanges(torch.float32)
+    exact = network(noting)(x)
+    rounded = network(Int8Linears(noting.ranges))(x)
+    assert rounded.dtype == torch.float32
+    assert (rounded - exact).norm() < 0.02 * exact.norm()
+
+
+@pytest.fixture
+def own_copy(fitted):
+    return pickle.loads(pickle.dumps(fitted))
+
+
+@pytest.fixture
+def int8_is_faster(monkeypatch):
+    """Let the second way of computing, the integers, look faster."""
+    ticks = iter(np.cumsum([0.0, 2.0, 0.0, 1.0] * 100))
+    monkeypatch.setattr(_optimization.time, "perf_counter", lambda: next(ticks))
+
+
+@needs_int8
+def test_optimized_estimator_predicts_nearly_the_same(own_copy, int8_is_faster, capsys):
+    expected = own_copy.predict_proba(TEXTS)
+    assert own_copy.optimize_for_inference(TEXTS, Y) is own_copy
+    assert own_copy.inference_["precision"] == "int8"
+    got = own_copy.predict_proba(TEXTS)
+    assert 0 < np.abs(got - expected).max() < 0.05
+    printed = capsys.readouterr().out
+    assert "int8" in printed and "micro-F1" in printed
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(own_copy)).predict_proba(TEXTS), got)
+    assert not hasattr(clone(own_copy).set_params(label_names=LABELS).fit(TEXTS, Y), "inference_")
+
+
+@needs_int8
+def test_company_does_not_change_an_optimized_prediction(own_copy, int8_is_faster):
+    own_copy.optimize_for_inference(TEXTS)
+    together = own_copy.predict_proba(TEXTS)
+    alone = np.concatenate([own_copy.predict_proba([text]) for text in TEXTS])
+    np.testing.assert_allclose(alone, together, atol=1e-5)
+
+
+def test_the_faster_way_is_kept(own_copy, monkeypatch):
+    ticks = iter(np.cumsum([0.0, 1.0, 0.0, 2.0] * 100))
+    monkeypatch.setattr(_optimization.time, "perf_counter", lambda: next(ticks))
+    expected = own_copy.predict_proba(TEXTS)
+    own_copy.optimize_for_inference(TEXTS)
+    assert own_copy.inference_["precision"] == "float32"
+    assert own_copy.inference_["f1_micro"]["float32"] == 1.0
+    np.testing.assert_array_equal(own_copy.predict_proba(TEXTS), expected)
