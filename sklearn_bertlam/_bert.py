@@ -119,7 +119,7 @@ def linear_in(dtype: torch.dtype) -> LinearFactory:
 
 
 def packed_linear_in(dtype: torch.dtype, device: torch.device) -> LinearFactory:
-    """Like ``linear_in``, without gradients: on a CPU, weights are laid out once for the processor, and GELU is joined in."""
+    """Like ``linear_in``, without gradients: on a CPU, weights are laid out once for the processor and GELU joined in."""
     operators: Any = torch.ops.mkldnn
     plain = linear_in(dtype)
     if device.type != "cpu" or dtype != torch.bfloat16 or not hasattr(operators, "_linear_pointwise"):

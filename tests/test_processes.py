@@ -1,0 +1,68 @@
+"""One fit in two processes, as torchrun and accelerate launch start them."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import LABELS, TEXTS, Y
+
+PROGRAM = """
+import json, os, sys
+import numpy as np
+import torch
+torch.set_num_threads(1)
+from sklearn_bertlam import BertLamClassifier
+texts, y, settings, out = json.load(open(sys.argv[1]))
+clf = BertLamClassifier(**settings).fit(texts, np.array(y))
+np.savez(f"{out}/{os.environ.get('RANK', 'alone')}.npz", proba=clf.predict_proba(texts), loss=clf.history_[-1]["loss"])
+assert not torch.distributed.is_initialized()
+"""
+
+
+@pytest.fixture
+def run(tiny_encoder, tmp_path):
+    """Fit in one process or in two, and return what each of them ended with."""
+    import json
+
+    def run(n_processes, **settings):
+        out = tmp_path / str(n_processes)
+        out.mkdir()
+        settings = {"encoder": tiny_encoder, "max_length": 32, "max_epochs": 3, "batch_size": 5, "device": "cpu"} | settings
+        settings |= {"precision": "float32", "label_names": LABELS}
+        (tmp_path / "input.json").write_text(json.dumps([TEXTS, Y.tolist(), settings, str(out)]))
+        (tmp_path / "train.py").write_text(PROGRAM)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = str(free.getsockname()[1])
+        common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(n_processes), "OMP_NUM_THREADS": "1"}
+        common["PYTHONPATH"] = str(Path(__file__).parents[1])
+        announced = (
+            [{}] if n_processes == 1 else [{**common, "RANK": str(i), "LOCAL_RANK": str(i)} for i in range(n_processes)]
+        )
+        command = [sys.executable, str(tmp_path / "train.py"), str(tmp_path / "input.json")]
+        running = [subprocess.Popen(command, env=os.environ | env, stderr=subprocess.PIPE, text=True) for env in announced]
+        for process in running:
+            _, errors = process.communicate(timeout=120)
+            assert process.returncode == 0, errors
+        return [dict(np.load(file)) for file in sorted(out.glob("*.npz"))]
+
+    return run
+
+
+def test_two_processes_end_where_one_does(run):
+    """Batches of 5 and a last one of 2 texts, so that the shares differ in size."""
+    settings = {"random_state": 0, "dropout": 0.0}
+    (alone,) = run(1, **settings)
+    first, second = run(2, **settings)
+    np.testing.assert_array_equal(first["proba"], second["proba"])
+    np.testing.assert_allclose(first["proba"], alone["proba"], atol=1e-4)
+    np.testing.assert_allclose(first["loss"], alone["loss"], rtol=0.01)  # its mean weighs batches by the process's share
+
+
+def test_processes_agree_without_a_seed_and_with_empty_shares(run):
+    first, second = run(2, batch_size=11, max_epochs=1)  # the last batch has one text
+    np.testing.assert_array_equal(first["proba"], second["proba"])
