@@ -59,7 +59,7 @@ class BertLamClassifier(NeuralTextClassifier):
         "auto" reads as many as make up 5 % of the tokens, or 128 tokens.
     head_init : {"logistic", "random"}, default="logistic"
         Where the last layer starts: from a logistic regression per label on the vectors that it reads while the encoder
-        is not yet trained, or at random.
+        is not yet trained, or from random weights and each label's log-odds.
     max_length : int, default=256
         Texts are cut to this number of tokens, the special ones included.
     dropout : float, default=0.1
@@ -254,7 +254,10 @@ class BertLamClassifier(NeuralTextClassifier):
     def _make_module(
         self, data: TextDataset, random_state: np.random.RandomState, precision: torch.dtype
     ) -> LabelAttentionNetwork:
+        import torch
+
         from ._encoders import load_model
+        from ._initialisation import log_odds
         from ._module import LabelAttentionNetwork
 
         encoder = load_model(self.encoder, self.dropout)
@@ -269,6 +272,9 @@ class BertLamClassifier(NeuralTextClassifier):
             label_tokens=label_tokens,
             labels_per_update=self._n_labels_per_update(label_tokens, data),
         ).to(self.device_)
+        if self.head_init == "random":
+            bias = log_odds(data.known_targets, data.sample_weight[data.rows])
+            module.classifier.bias.data.copy_(torch.from_numpy(bias))
         if self.head_init == "logistic" or module.label_table is not None:
             self._start_from_frozen_encoder(module, data, random_state, precision)
         return module
@@ -373,3 +379,21 @@ class BertLamClassifier(NeuralTextClassifier):
         lines = [f"{name}: {speed[name]:.0f} documents/s, micro-F1 {f1[name]:.4f}" for name in speed]
         print(*lines, f"Predictions now use {fastest}.", sep="\n")  # noqa: T201
         return self
+
+    def to_onnx(self, path):
+        """Write the fitted classifier to an ONNX file, which predicts without torch.
+
+        The file holds the network in float32 with the label vectors as constants, the tokenizer, the labels and the
+        threshold. :class:`sklearn_bertlam.onnx.OnnxBertLamClassifier` reads it. What ``optimize_for_inference`` chose is
+        not in it. Needs the extra ``onnx``.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file to write; it is there completely or not at all. Weights of more than 2 GB go to a second file beside
+            it, whose name has ``.data`` appended, with a warning.
+        """
+        from ._onnx_export import export
+
+        check_is_fitted(self)
+        export(self, path)

@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 
 _STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0)
 _MOST_DOCUMENTS_TO_CHOOSE_ON = 2000
-_MOST_LABELS_TO_CHOOSE_ON = 20
+_MOST_LABELS_TO_CHOOSE_ON = 8
 
 
 def logistic_head(
@@ -109,6 +109,15 @@ def _smoothed_log_odds(target: np.ndarray, weights: np.ndarray) -> float:
     """Return the log-odds of a label that always or never applies, with half an example added on both sides."""
     positive = float(weights[target == 1].sum())
     return float(np.log((positive + 0.5) / (float(weights.sum()) - positive + 0.5)))
+
+
+def log_odds(targets: sp.csr_array, sample_weight: np.ndarray) -> np.ndarray:
+    """Return the log-odds (K,) of every label among the documents where it is known."""
+    weights = sample_weight[:, None]
+    positive = np.asarray(sp.csr_array(targets == 1).multiply(weights).sum(axis=0)).ravel()
+    unknown = np.asarray(sp.csr_array(targets != targets).multiply(weights).sum(axis=0)).ravel()  # NaN differs from itself
+    negative = float(sample_weight.sum()) - unknown - positive
+    return np.log((positive + 0.5) / (negative + 0.5)).astype(np.float32)
 
 
 def mean_vector_per_label(vectors: np.ndarray, targets: sp.csr_array, sample_weight: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.functional import normalize
+from torch.nn.functional import normalize, pad
 
 from . import _attention
 from ._batches import PackedTexts, TextRows, pack
@@ -117,9 +117,12 @@ class LabelAttentionNetwork(nn.Module):
         return [batch.to_grid(part) for batch, part in zip(batches, parts, strict=True)]
 
     def _encode_padded(self, batch: PackedTexts) -> torch.Tensor:
-        mask = batch.to_grid(torch.ones_like(batch.ids))  # (B, L)
-        output = self.encoder(input_ids=batch.to_grid(batch.ids, batch.pad_id), attention_mask=mask)
-        return output.last_hidden_state.float()  # (B, L, H)
+        width = batch.content_mask.shape[1]
+        longest = max(batch.lengths[: len(batch)])  # the encoder may not have positions for more
+        mask = batch.to_grid(torch.ones_like(batch.ids))[:, :longest]
+        ids = batch.to_grid(batch.ids, batch.pad_id)[:, :longest]
+        output = self.encoder(input_ids=ids, attention_mask=mask)
+        return pad(output.last_hidden_state.float(), (0, 0, 0, width - longest))  # (B, L, H)
 
     def _precision(self) -> torch.dtype:
         device = self.classifier.weight.device.type

@@ -13,6 +13,7 @@ __all__ = [
     "InvalidTextError",
     "LabelWithoutPositivesWarning",
     "LessMemoryWarning",
+    "OnnxFileError",
     "OutOfMemoryError",
     "TrainingDivergedError",
     "TrainingInterruptedWarning",
@@ -53,6 +54,10 @@ class DatasetNotFoundError(BertLamError, FileNotFoundError):
 
 class DatasetFormatError(BertLamError, ValueError):
     """A data file does not have the expected format."""
+
+
+class OnnxFileError(BertLamError, ValueError):
+    """A file is not an ONNX model that this version of the package can read."""
 
 
 class LabelWithoutPositivesWarning(UserWarning):

@@ -8,10 +8,10 @@ import pytest
 ROOT = Path(__file__).parents[1]
 LAYERS = [
     {"exceptions", "_attention", "_losses", "_runtime", "_distributed", "_dropout", "_self_attention"},
-    {"_bert", "_encoders", "_tokens", "_batches", "_validation", "_initialisation"},
+    {"_bert", "_encoders", "_tokens", "_batches", "_validation", "_initialisation", "_onnx_format", "_quantization"},
     {"_module", "_multilabel"},
-    {"_net"},
-    {"_base"},
+    {"_net", "onnx", "_onnx_export"},
+    {"_base", "_optimization"},
     {"_classifier"},
     {"distributed"},
     {"datasets", "baselines"},

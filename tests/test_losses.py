@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from sklearn_bertlam._initialisation import log_odds
 from sklearn_bertlam._losses import MaskedBCEWithLogitsLoss, mean_one_weights
 
 logits_strategy = arrays(np.float32, (4, 3), elements=st.floats(-20, 20, width=32))
@@ -61,3 +62,9 @@ def test_weights_count_across_batches():
     weights = mean_one_weights(np.array([1.0, 3.0]), sp.csr_array(np.ones((2, 2))))
     light, heavy = (float(loss([[1.0, 1.0]], [[1.0, 1.0]], [weight])) for weight in weights)
     assert heavy == pytest.approx(3 * light)
+
+
+def test_log_odds_leave_unknown_entries_out_and_count_weights():
+    y = sp.csr_array(np.array([[1, 0, np.nan], [0, 0, 1], [1, 0, 1]], dtype=np.float32))
+    got = log_odds(y, np.array([1, 1, 2], dtype=np.float32))
+    np.testing.assert_allclose(got, np.log([3.5 / 1.5, 0.5 / 4.5, 3.5 / 0.5]), rtol=1e-6)

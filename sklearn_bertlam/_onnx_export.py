@@ -1,0 +1,195 @@
+"""A fitted classifier as one ONNX file: token ids and attention mask in, logits out, label vectors as constants."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.export import Dim
+
+from ._onnx_format import INPUTS, OUTPUT, OnnxMetadata, require
+from ._tokens import RaggedTokens, tokenize
+
+if TYPE_CHECKING:
+    from ._module import LabelAttentionNetwork
+
+_MOST_BYTES = 2 * 10**9  # one protobuf message has to stay below 2 GiB, tokenizer and graph included
+_EXAMPLE_LENGTH = 16
+
+
+def export(estimator: Any, path: str | os.PathLike) -> None:
+    """Write a fitted classifier to an ONNX file, which is there completely or not at all.
+
+    Parameters
+    ----------
+    estimator : BertLamClassifier
+        A fitted classifier; it is not changed.
+    path : str or path-like
+        The file to write. Weights of more than 2 GB go to a second file beside it, whose name has ``.data`` appended.
+    """
+    require("to_onnx", "onnx", "onnxscript")
+    path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"Got path={str(path)!r}, which is a folder. Pass the path of the file to write.")
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:  # os.replace needs the same disk
+        no_text = tokenize(estimator.tokenizer_, [""], estimator._max_length)
+        metadata = _metadata(estimator, no_text.pad_id)
+        program = _trace(_Logits(estimator.module_, no_text), estimator._max_length)
+        _describe(program.model, metadata)
+        _save(program, Path(folder) / path.name)
+        for file in sorted(Path(folder).iterdir(), reverse=True):  # the weights first: a model without them cannot be read
+            os.replace(file, path.with_name(file.name))
+
+
+class _Logits(nn.Module):
+    """The network of a fitted classifier in float32 on padded token ids.
+
+    B documents, L positions, K labels, H hidden units.
+
+    Parameters
+    ----------
+    module : LabelAttentionNetwork
+        The trained network; a copy is used.
+    special : RaggedTokens
+        Says how many special tokens are around every text.
+    """
+
+    label_vectors: torch.Tensor | None
+
+    def __init__(self, module: LabelAttentionNetwork, special: RaggedTokens):
+        super().__init__()
+        self.n_prefix, self.n_suffix = special.n_prefix, special.n_suffix
+        self.network = deepcopy(module).float().cpu()
+        self.eval()
+        with torch.no_grad(), torch.autocast("cpu", enabled=False):
+            prepared = self.network.prepare()
+        vectors = prepared.label_vectors
+        self.register_buffer("label_vectors", None if vectors is None else vectors.detach())
+        self.first_position = prepared.encoder.first_position if prepared.encoder else None
+        if hasattr(self.network.encoder, "set_attn_implementation"):
+            self.network.encoder.set_attn_implementation("eager")  # others choose their kernel by the values of the mask
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """Return logits (B, K) from token ids and mask, both (B, L)."""
+        positions = torch.arange(input_ids.shape[1], device=input_ids.device)  # (L,)
+        tokens = self._encode(input_ids, attention_mask, positions)  # (B, L, H)
+        content = self._content_mask(attention_mask, positions)  # (B, L)
+        features = self.network._pool(tokens, content, self.label_vectors)
+        classifier = self.network.classifier
+        if features.ndim == 2:
+            return classifier(features)  # (B, H) -> (B, K)
+        return torch.einsum("bkh,kh->bk", features, classifier.weight) + classifier.bias
+
+    def _encode(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
+        if self.first_position is not None:  # RoBERTa itself would not count a text's literal "<pad>"
+            inputs["position_ids"] = positions[None] + self.first_position
+        return self.network.encoder(**inputs).last_hidden_state
+
+    def _content_mask(self, attention_mask: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        """Leave out padding and special tokens; a text without any content keeps its first token."""
+        lengths = attention_mask.sum(dim=1, keepdim=True)  # (B, 1)
+        content = (positions >= self.n_prefix) & (positions < lengths - self.n_suffix)  # (B, L)
+        return content | (~content.any(dim=1, keepdim=True) & (positions == 0))
+
+
+def _trace(module: nn.Module, max_length: int) -> Any:
+    ids = torch.zeros(2, min(_EXAMPLE_LENGTH, max_length), dtype=torch.int64)
+    shape = {0: Dim("batch"), 1: Dim("length", min=2, max=max_length)}
+    with _quiet_exporter():
+        return torch.onnx.export(
+            module,
+            (ids, torch.ones_like(ids)),
+            input_names=list(INPUTS),
+            output_names=[OUTPUT],
+            dynamic_shapes=(shape, shape),
+            dynamo=True,
+            verbose=False,
+        )
+
+
+@contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """Hide what a user cannot act on: torch's calls of its own old functions, and operators of libraries not used here."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            warnings.simplefilter("ignore", DeprecationWarning)
+            # both inputs have the same two axes, which is meant
+            warnings.filterwarnings("ignore", message="# The axis name", category=UserWarning)
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _metadata(estimator: Any, pad_id: int) -> OnnxMetadata:
+    from . import __version__
+
+    return OnnxMetadata(
+        classes=[_plain_label(label) for label in estimator.classes_],
+        threshold=np.asarray(estimator.threshold_).tolist(),
+        max_length=int(estimator._max_length),
+        pad_id=int(pad_id),
+        sparse_output=bool(estimator.sparse_output_),
+        tokenizer=_tokenizer_with_truncation(estimator.tokenizer_, estimator._max_length),
+        package_version=__version__,
+    )
+
+
+def _plain_label(label: object) -> str | int:
+    if isinstance(label, str):
+        return str(label)
+    if isinstance(label, (int, np.integer)) and not isinstance(label, bool):
+        return int(label)
+    raise ValueError(
+        f"An ONNX file holds labels of type str or int, got {label!r} of type {type(label).__name__}. "
+        "Rename the columns of y and fit again."
+    )
+
+
+def _tokenizer_with_truncation(tokenizer: Any, max_length: int) -> str:
+    backend = deepcopy(tokenizer.backend_tokenizer)
+    backend.no_padding()
+    backend.enable_truncation(max_length, direction=tokenizer.truncation_side)
+    return backend.to_str()
+
+
+def _describe(model: Any, metadata: OnnxMetadata) -> None:
+    """Replace the exporter's notes, among them the paths of source files, by what prediction needs."""
+    for node in model.graph.all_nodes():
+        node.metadata_props.clear()
+        node.doc_string = None
+        for value in node.outputs:
+            value.metadata_props.clear()
+    for value in (*model.graph.inputs, *model.graph.initializers.values()):
+        value.metadata_props.clear()
+    model.graph.metadata_props.clear()
+    model.metadata_props.clear()
+    model.metadata_props.update(metadata.to_properties())
+
+
+def _save(program: Any, path: Path) -> None:
+    n_bytes = sum(value.const_value.nbytes for value in program.model.graph.initializers.values())
+    too_large = n_bytes > _MOST_BYTES
+    program.save(path, external_data=too_large)
+    if too_large:
+        warnings.warn(
+            f"The weights take {n_bytes / 1e9:.1f} GB, more than one ONNX file can hold. They are in {path.name}.data, "
+            f"which has to stay beside {path.name}.",
+            stacklevel=4,
+        )

@@ -1,0 +1,89 @@
+"""What a classifier's ONNX file holds besides the graph, as text in the model's metadata."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .exceptions import OnnxFileError
+
+FORMAT, FORMAT_VERSION = "sklearn-bertlam", 1
+INPUTS, OUTPUT = ("input_ids", "attention_mask"), "logits"
+_REWRITE = "Write it with BertLamClassifier.to_onnx"
+
+
+@dataclass(frozen=True)
+class OnnxMetadata:
+    """All that prediction needs to know besides the weights.
+
+    Attributes
+    ----------
+    classes : list of str or int
+        The labels.
+    threshold : float or list of float
+        The threshold of all labels, or of each.
+    max_length : int
+        Tokens that are read of a text.
+    pad_id : int
+        The token id that fills a batch.
+    sparse_output : bool
+        Whether predict returns a sparse array.
+    tokenizer : str
+        The tokenizer with its truncation, as the tokenizers library writes it.
+    package_version : str
+        The version of this package that wrote the file.
+    """
+
+    classes: list[str | int]
+    threshold: float | list[float]
+    max_length: int
+    pad_id: int
+    sparse_output: bool
+    tokenizer: str
+    package_version: str
+
+    def to_properties(self) -> dict[str, str]:
+        """Return the entries of the model's metadata."""
+        values = {name: json.dumps(value) for name, value in vars(self).items()}
+        return {"format": FORMAT, "format_version": str(FORMAT_VERSION), **values}
+
+    @classmethod
+    def from_properties(cls, properties: Mapping[str, str], path: str) -> OnnxMetadata:
+        """Read the entries of the model's metadata; ``path`` is for the message where they are not as expected."""
+        if properties.get("format") != FORMAT:
+            raise OnnxFileError(
+                f"{path!r} is an ONNX model of something else: its metadata has format={properties.get('format')!r}, "
+                f"not {FORMAT!r}. {_REWRITE}."
+            )
+        if properties.get("format_version") != str(FORMAT_VERSION):
+            raise OnnxFileError(
+                f"{path!r} has format version {properties.get('format_version')}, written by sklearn-bertlam "
+                f"{properties.get('package_version')}, but version {FORMAT_VERSION} is read here. {_REWRITE} of the version "
+                "that is installed here, or install the version that wrote the file."
+            )
+        try:
+            return cls(**{name: json.loads(properties[name]) for name in cls.__dataclass_fields__})
+        except (KeyError, ValueError) as error:
+            raise incomplete_file(path, f"metadata entry {error}") from error
+
+
+def incomplete_file(path: str, found: object) -> OnnxFileError:
+    """Return the error for a file that is damaged or no ONNX model at all."""
+    return OnnxFileError(f"{path!r} is truncated, damaged or not an ONNX model ({found}). {_REWRITE} again.")
+
+
+def require(user: str, *modules: str) -> list[Any]:
+    """Import optional dependencies, or say which extra has them."""
+    imported = []
+    for module in modules:
+        try:
+            imported.append(importlib.import_module(module))
+        except ImportError as error:
+            raise ImportError(
+                f"{user} needs {' and '.join(modules)}, but {module} could not be imported ({error}). "
+                "Install what is missing with: pip install 'sklearn-bertlam[onnx]'"
+            ) from error
+    return imported

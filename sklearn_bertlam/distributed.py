@@ -1,0 +1,328 @@
+"""Apply a fitted classifier to a partitioned Dask collection, with one model per worker.
+
+Training is not here: grid search and cross-validation run on a Dask cluster through joblib, without any code of this
+package. Dask is imported only when a function is called, and any classifier with ``classes_`` and ``predict_proba`` will do.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from sklearn.exceptions import NotFittedError
+
+from .exceptions import InvalidTextError
+
+__all__ = ["predict_proba", "predict_proba_parquet"]
+
+# One prediction at a time in a process: its threads already work for this one, and a GPU holds the memory of only one.
+_PREDICTING = Lock()
+_INDEX_WITHOUT_NAME = "__null_dask_index__"  # what Dask calls it in Parquet, and knows when it reads it again
+
+
+def predict_proba(estimator, collection, *, text_column="text", prefix="", threads_per_worker="auto"):
+    """Add the probability of every label to a Dask collection of texts.
+
+    Nothing is computed yet. Every worker process loads the model once and applies it to one partition after another;
+    what goes through the scheduler is the name of the model.
+
+    Parameters
+    ----------
+    estimator : fitted classifier, str or path-like
+        With ``classes_`` and ``predict_proba``, or the path of one saved by ``joblib.dump`` in a place that all workers can
+        read. Where there is a :class:`distributed.Client`, a classifier is sent to every worker here and now, and the result
+        can be computed as long as that client is connected. A path also serves workers that join later, restart, or are
+        started by an adaptive cluster.
+    collection : dask DataFrame, Series or Bag
+        The texts.
+    text_column : str, default="text"
+        The column of a DataFrame that holds the texts; the name that the texts of a Bag or of a Series without a name get.
+    prefix : str, default=""
+        Put before every label to make the name of its column.
+    threads_per_worker : int or "auto", default="auto"
+        Number of torch threads of a worker process while it predicts. "auto" is the number of cores of its host divided by
+        the number of workers there, and torch's own number where no ``distributed`` worker computes.
+
+    Returns
+    -------
+    scored : dask DataFrame
+        The columns of the collection and one of float32 per label, named by ``classes_``. Partitions, index and order of
+        the rows are those of the collection.
+
+    Raises
+    ------
+    ImportError
+        If Dask is missing.
+    InvalidTextError
+        If a text is missing or no string, when the result is computed.
+
+    See Also
+    --------
+    predict_proba_parquet : The same from Parquet to Parquet.
+
+    Examples
+    --------
+    >>> import dask.dataframe as dd
+    >>> from sklearn_bertlam.distributed import predict_proba
+    >>> messages = dd.read_parquet("messages/")  # doctest: +SKIP
+    >>> predict_proba("clf.joblib", messages).to_parquet("scored/")  # doctest: +SKIP
+    """
+    frame, text_column = _to_frame(collection, text_column)
+    model = _SavedModel.at(estimator) if isinstance(estimator, (str, os.PathLike)) else estimator
+    labels = _label_columns(_load(model), prefix)
+    _check_columns(list(frame.columns), text_column, labels)
+    return frame.map_partitions(
+        _score_partition,
+        _shared(model),
+        text_column=text_column,
+        labels=labels,
+        threads=threads_per_worker,
+        meta=_with_probabilities(frame._meta, np.empty((0, len(labels)), dtype=np.float32), labels),
+    )
+
+
+def predict_proba_parquet(
+    estimator,
+    source,
+    destination,
+    *,
+    text_column="text",
+    columns: Sequence[str] | None = None,
+    prefix="",
+    threads_per_worker="auto",
+    blocksize="64MiB",
+    overwrite=False,
+):
+    """Add the probability of every label to a Parquet data set and write it to another one.
+
+    Parameters
+    ----------
+    estimator : fitted classifier, str or path-like
+        As of :func:`predict_proba`.
+    source : str or path-like
+        A Parquet file, a folder of them, or a pattern with ``*``; also the URL of a storage that fsspec knows.
+    destination : str or path-like
+        The folder to write to: one file for each partition, in the order of the source.
+    text_column : str, default="text"
+        The column that holds the texts.
+    columns : sequence of str or None, default=None
+        The columns of the source to write, in their Parquet types; None is all. The texts themselves can be left out.
+    prefix : str, default=""
+        Put before every label to make the name of its column.
+    threads_per_worker : int or "auto", default="auto"
+        As of :func:`predict_proba`.
+    blocksize : str or int, default="64MiB"
+        About how much of the source, uncompressed, makes one partition. Row groups are not divided.
+    overwrite : bool, default=False
+        Whether to delete what ``destination`` holds.
+
+    Raises
+    ------
+    FileExistsError
+        If the destination holds something and ``overwrite`` is False.
+
+    Notes
+    -----
+    An index that the source has as a column is kept. Row numbers, which is what a file without one is read with, are not
+    written.
+    """
+    dd = _optional("dask.dataframe")
+    source, destination = os.fspath(source), os.fspath(destination)
+    if not overwrite:
+        _refuse_to_mix(destination)
+    read = None if columns is None else list(dict.fromkeys([*columns, text_column]))
+    # Nullable types, so that integers with gaps do not become floats on their way.
+    frame = dd.read_parquet(source, columns=read, blocksize=blocksize, dtype_backend="numpy_nullable")
+    scored = predict_proba(estimator, frame, text_column=text_column, prefix=prefix, threads_per_worker=threads_per_worker)
+    if columns is not None:
+        scored = scored[[*columns, *scored.columns[len(frame.columns) :]]]
+    schema, has_index = _schema(scored._meta, source)
+    scored.to_parquet(destination, schema=schema, write_index=has_index, overwrite=overwrite)
+
+
+# ------------------------------------------------------------------------------------------------------------ on a worker
+
+
+def _score_partition(frame, model, text_column, labels, threads, partition_info=None):
+    """Score one partition; ``model`` is a classifier, the same object for all partitions, or says where one is."""
+    probabilities = np.empty((0, len(labels)), dtype=np.float32)
+    if len(frame):
+        with _PREDICTING:
+            classifier = _load(model)
+            with _torch_threads(threads):
+                probabilities = _predict(classifier, frame[text_column].tolist(), partition_info)
+    return _with_probabilities(frame, probabilities, labels)
+
+
+def _predict(classifier, texts: list, partition_info: dict[str, Any] | None) -> np.ndarray:
+    try:
+        return np.asarray(classifier.predict_proba(texts), dtype=np.float32)
+    except InvalidTextError as error:  # its position counts within the partition
+        raise InvalidTextError(f"Partition {(partition_info or {}).get('number', '?')}: {error}") from error
+
+
+def _with_probabilities(frame, probabilities: np.ndarray, labels: list[str]):
+    import pandas as pd
+
+    return pd.concat([frame, pd.DataFrame(probabilities, index=frame.index, columns=labels)], axis=1)
+
+
+@contextmanager
+def _torch_threads(threads: int | str) -> Iterator[None]:
+    """Give torch its number of threads inside the block and put the old one back after it."""
+    torch: Any = sys.modules.get("torch")  # a model that needs it has imported it when it was loaded
+    number = _cores_per_worker(int(time.monotonic() // 60)) if threads == "auto" else int(threads)
+    before = None if torch is None else torch.get_num_threads()
+    if number is None or before in (None, number):
+        yield
+        return
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@lru_cache(maxsize=1)
+def _cores_per_worker(minute: int) -> int | None:
+    """Divide the cores among the workers of this host, anew every minute because workers come and go.
+
+    None says that this is no worker process: its threads are then nobody else's.
+    """
+    try:
+        distributed, comm = _optional("distributed"), _optional("distributed.comm")
+        worker = distributed.get_worker()
+    except (ImportError, ValueError):
+        return None
+    if worker.address.startswith("inproc"):
+        return None
+    host = comm.get_address_host(worker.address)
+    n_workers = sum(comm.get_address_host(address) == host for address in distributed.get_client().nthreads())
+    return max(1, _optional("dask.system").CPU_COUNT // max(1, n_workers))
+
+
+# ------------------------------------------------------------------------------------------------------------- the model
+
+
+@dataclass(frozen=True)
+class _SavedModel:
+    """Where a classifier is, and which version of the file: tasks of another version have another name to Dask."""
+
+    path: str
+    modified: int
+    size: int
+
+    @classmethod
+    def at(cls, path: str | os.PathLike) -> _SavedModel:
+        path = os.path.abspath(path)
+        status = os.stat(path)
+        return cls(path, status.st_mtime_ns, status.st_size)
+
+
+def _load(model):
+    return _load_once(model) if isinstance(model, _SavedModel) else model
+
+
+@lru_cache(maxsize=1)
+def _load_once(saved: _SavedModel):
+    import joblib
+
+    return joblib.load(saved.path)
+
+
+def _shared(model):
+    """Return what stands for the model in every task: where it is saved, or a reference to one object per process."""
+    if isinstance(model, _SavedModel):
+        return model
+    delayed = _optional("dask").delayed
+    try:
+        client = _optional("distributed").get_client()
+    except (ImportError, ValueError):  # no cluster: all tasks are in this process and take the object as it is
+        return delayed(model, pure=False, traverse=False)
+    (future,) = client.scatter([model], broadcast=True, hash=False)
+    return delayed(future)
+
+
+def _label_columns(estimator, prefix: str) -> list[str]:
+    classes = getattr(estimator, "classes_", None)
+    if classes is None:
+        raise NotFittedError(f"This {type(estimator).__name__} has no classes_. Fit it before it is applied.")
+    return [f"{prefix}{label}" for label in classes]
+
+
+# --------------------------------------------------------------------------------------------------------- the collection
+
+
+def _to_frame(collection, text_column: str):
+    dd, bag = _optional("dask.dataframe"), _optional("dask.bag")
+    if isinstance(collection, dd.DataFrame):
+        return collection, text_column
+    if isinstance(collection, dd.Series):
+        name = text_column if collection.name is None else collection.name
+        return collection.to_frame(name), name
+    if isinstance(collection, bag.Bag):
+        return collection.to_dataframe(meta={text_column: object}), text_column
+    raise TypeError(
+        f"Expected a Dask DataFrame, Series or Bag, got {type(collection).__module__}.{type(collection).__name__}. "
+        "For data in memory use the estimator's own predict_proba, or dask.dataframe.from_pandas."
+    )
+
+
+def _check_columns(columns: list, text_column: str, labels: list[str]) -> None:
+    if text_column not in columns:
+        raise ValueError(f"There is no column {text_column!r}, only {columns}. Name that of the texts with text_column.")
+    twice = sorted({name for name in labels if name in columns or labels.count(name) > 1})
+    if twice:
+        raise ValueError(
+            f"Column names would not be unique: {twice}. Pass a prefix for the labels, such as prefix='proba_'."
+        )
+
+
+def _schema(meta, source: str):
+    """Return the Parquet schema to write, with the source's own types, and whether the index belongs to it."""
+    import pandas as pd
+
+    pa = _optional("pyarrow")
+    stored = _stored_schema(source)
+    has_index = not isinstance(meta.index, pd.RangeIndex)
+    if has_index:
+        meta = meta.rename_axis(index=meta.index.name or _INDEX_WITHOUT_NAME).reset_index()
+    known = {name: stored.field(name) for name in meta.columns if name in stored.names}
+    others = pa.Schema.from_pandas(meta[[name for name in meta.columns if name not in known]], preserve_index=False)
+    fields = [known[name] if name in known else others.field(name) for name in meta.columns]
+    return pa.schema(fields[1:] + fields[:1] if has_index else fields), has_index
+
+
+def _stored_schema(source: str):
+    storage, _, paths = _optional("fsspec").get_fs_token_paths(source)
+    return (
+        _optional("pyarrow.dataset")
+        .dataset(paths[0] if len(paths) == 1 else paths, filesystem=storage, format="parquet")
+        .schema
+    )
+
+
+def _refuse_to_mix(destination: str) -> None:
+    """Files of an earlier run would stay among the new ones."""
+    storage, path = _optional("fsspec").url_to_fs(destination)
+    if storage.exists(path) and (storage.isfile(path) or storage.ls(path)):
+        raise FileExistsError(f"{destination!r} is there and not empty. Choose another folder or pass overwrite=True.")
+
+
+def _optional(module: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ImportError(
+            f"Partitioned collections need Dask, but {module} could not be imported ({error}). "
+            "Install it with: pip install 'sklearn-bertlam[distributed]'"
+        ) from error

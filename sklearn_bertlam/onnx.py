@@ -1,0 +1,272 @@
+"""Prediction from an ONNX file, with neither torch nor transformers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from numbers import Integral, Real
+from typing import Any, NamedTuple
+
+import joblib
+import numpy as np
+import scipy.sparse as sp
+from scipy.special import expit
+from sklearn.base import BaseEstimator
+from sklearn.utils._param_validation import Interval
+
+from ._multilabel import MultilabelClassifierMixin
+from ._onnx_format import INPUTS, OUTPUT, OnnxMetadata, incomplete_file, require
+from ._tokens import _encodable
+from ._validation import _object_array, check_texts, check_threshold
+from .exceptions import OnnxFileError
+
+__all__ = ["OnnxBertLamClassifier"]
+
+_TEXTS_PER_CHUNK = 16384
+_TOKENS_PER_BATCH = 4096
+_FEWEST_TOKENS_COUNTED = 32  # a text costs memory for each label, too
+_ROUND_LENGTH_TO = 8
+
+
+class _OpenFile(NamedTuple):
+    parameters: tuple
+    session: Any
+    tokenizer: Any
+    metadata: OnnxMetadata
+
+
+class OnnxBertLamClassifier(MultilabelClassifierMixin, BaseEstimator):
+    """A BertLamClassifier that was fitted elsewhere, read from an ONNX file.
+
+    It predicts what the classifier that wrote the file predicts in float32, and needs numpy, scipy, scikit-learn,
+    onnxruntime and tokenizers only. The file is opened when it is first needed. Copies and pickles hold the path, not the
+    weights.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A file that ``BertLamClassifier.to_onnx`` wrote.
+    threshold : float, array-like of shape (n_labels,) or None, default=None
+        A label is predicted where its probability is above the threshold. None takes the one in the file.
+    n_threads : int or None, default=None
+        Threads to compute with. None takes ``OMP_NUM_THREADS`` where it is set, as joblib does for its workers, and all
+        processors otherwise.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_labels,)
+        The labels.
+    n_labels_ : int
+        Number of labels.
+    threshold_ : float or ndarray of shape (n_labels,)
+        The threshold that predict uses.
+    sparse_output_ : bool
+        Whether predict returns a sparse array.
+
+    See Also
+    --------
+    BertLamClassifier.to_onnx : Writes the file.
+
+    Examples
+    --------
+    >>> from sklearn_bertlam.onnx import OnnxBertLamClassifier
+    >>> clf = OnnxBertLamClassifier("requests.onnx")  # doctest: +SKIP
+    >>> clf.predict_proba(["I was charged twice this month."]).shape  # doctest: +SKIP
+    (1, 12)
+    """
+
+    _parameter_constraints: dict = {
+        "path": [str, os.PathLike],
+        "threshold": [Interval(Real, 0, 1, closed="both"), "array-like", None],
+        "n_threads": [Interval(Integral, 1, None, closed="left"), None],
+    }
+
+    def __init__(self, path, *, threshold=None, n_threads=None):
+        self.path = path
+        self.threshold = threshold
+        self.n_threads = n_threads
+
+    # ---------------------------------------------------------------------------------------------------------- predicting
+
+    def decision_function(self, X):
+        """Compute the logit of every label for every text.
+
+        Parameters
+        ----------
+        X : iterable of str, shape (n_texts,)
+            The texts.
+
+        Returns
+        -------
+        logits : ndarray of float32, shape (n_texts, n_labels)
+            Positive where the probability is above one half.
+
+        Raises
+        ------
+        InvalidTextError
+            If the input is not as described.
+        OnnxFileError
+            If the file is missing, damaged, or not one that this version reads.
+        """
+        file = self._file
+        texts = check_texts(X)
+        logits = np.empty((len(texts), self.n_labels_), dtype=np.float32)
+        for start in range(0, len(texts), _TEXTS_PER_CHUNK):
+            ids = _token_ids(file.tokenizer, texts[start : start + _TEXTS_PER_CHUNK])
+            for rows, batch in _batches(ids, file.metadata):
+                logits[start + rows] = file.session.run([OUTPUT], batch)[0]
+        return logits
+
+    def predict_proba(self, X):
+        """Compute the probability of every label for every text.
+
+        Parameters
+        ----------
+        X : iterable of str, shape (n_texts,)
+            The texts.
+
+        Returns
+        -------
+        probabilities : ndarray of float32, shape (n_texts, n_labels)
+            Each between 0 and 1; rows do not sum to 1, because every label is a question of its own.
+        """
+        return expit(self.decision_function(X))
+
+    def predict(self, X):
+        """Tell which labels apply to every text: those whose probability is above ``threshold_``.
+
+        Parameters
+        ----------
+        X : iterable of str, shape (n_texts,)
+            The texts.
+
+        Returns
+        -------
+        labels : {ndarray, csr_array} of int, shape (n_texts, n_labels)
+            Indicator of 0 and 1; sparse where the y of fit was sparse.
+        """
+        threshold = self.threshold_
+        labels = (self.predict_proba(X) > threshold).astype(np.int64)
+        return sp.csr_array(labels) if self.sparse_output_ else labels
+
+    # ------------------------------------------------------------------------------------------------------------ the file
+
+    @property
+    def classes_(self) -> np.ndarray:
+        """The labels."""
+        return _object_array(self._file.metadata.classes)
+
+    @property
+    def n_labels_(self) -> int:
+        """Number of labels."""
+        return len(self._file.metadata.classes)
+
+    @property
+    def threshold_(self) -> float | np.ndarray:
+        """The probability above which a label is predicted: a number, or one per label."""
+        threshold = self._file.metadata.threshold if self.threshold is None else self.threshold
+        return check_threshold(threshold, self.n_labels_)
+
+    @property
+    def sparse_output_(self) -> bool:
+        """Whether predict returns a sparse array."""
+        return self._file.metadata.sparse_output
+
+    @property
+    def _file(self) -> _OpenFile:
+        """The file, opened at the first call and again where a parameter has changed."""
+        parameters = (self.path, self.n_threads)
+        file = self.__dict__.get("_open_file")
+        if file is None or file.parameters != parameters:
+            self._validate_params()
+            file = self._open_file = _OpenFile(parameters, *_read(os.fspath(self.path), self.n_threads))
+        return file
+
+    # ------------------------------------------------------------------------------------------------- scikit-learn's ways
+
+    def fit(self, X, y, sample_weight=None):
+        """Do nothing, as scikit-learn's FrozenEstimator does: what the file holds was fitted before.
+
+        Parameters
+        ----------
+        X : object
+            Ignored.
+        y : object
+            Ignored.
+        sample_weight : object, optional
+            Ignored.
+
+        Returns
+        -------
+        self : object
+            The estimator.
+        """
+        return self
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = False
+        return tags
+
+    def __getstate__(self):
+        """Leave the open file out; it is opened again when it is needed."""
+        state = super().__getstate__().copy()
+        state.pop("_open_file", None)
+        return state
+
+
+def _read(path: str, n_threads: int | None) -> tuple[Any, Any, OnnxMetadata]:
+    onnxruntime, tokenizers = require("OnnxBertLamClassifier", "onnxruntime", "tokenizers")
+    if not os.path.isfile(path):
+        raise OnnxFileError(f"Got path={path!r} but there is no such file. Pass one that BertLamClassifier.to_onnx wrote.")
+    session = _open_session(onnxruntime, path, n_threads)
+    metadata = OnnxMetadata.from_properties(session.get_modelmeta().custom_metadata_map, path)
+    try:
+        tokenizer = tokenizers.Tokenizer.from_str(metadata.tokenizer)
+    except Exception as error:  # tokenizers raises no other type
+        raise incomplete_file(path, f"tokenizer: {error}") from error
+    return session, tokenizer, metadata
+
+
+def _open_session(onnxruntime: Any, path: str, n_threads: int | None) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = n_threads or _default_threads()
+    options.log_severity_level = 4  # what goes wrong is raised, not logged
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the errors of onnxruntime have no common base
+        raise incomplete_file(path, str(error).strip()) from error
+
+
+def _default_threads() -> int:
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    return int(limit) if limit.isdigit() and int(limit) else joblib.cpu_count()
+
+
+def _token_ids(tokenizer: Any, texts: list[str]) -> list[np.ndarray]:
+    encodings = tokenizer.encode_batch_fast([_encodable(text) for text in texts])
+    return [np.array(encoding.ids, dtype=np.int64) for encoding in encodings]
+
+
+def _batches(ids: list[np.ndarray], metadata: OnnxMetadata) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
+    """Yield rows and padded inputs of texts of like length, from long to short, under a budget of tokens."""
+    lengths = np.array([len(text) for text in ids])
+    order = np.argsort(-lengths, kind="stable")
+    start = 0
+    while start < len(order):
+        longest = max(1, int(lengths[order[start]]))
+        width = min(-(-longest // _ROUND_LENGTH_TO) * _ROUND_LENGTH_TO, metadata.max_length)
+        n_texts = max(1, _TOKENS_PER_BATCH // max(width, _FEWEST_TOKENS_COUNTED))
+        rows = order[start : start + n_texts]
+        yield rows, _padded([ids[row] for row in rows], width, metadata.pad_id)
+        start += n_texts
+
+
+def _padded(texts: list[np.ndarray], width: int, pad_id: int) -> dict[str, np.ndarray]:
+    mask = (np.arange(width) < np.array([len(text) for text in texts])[:, None]).astype(np.int64)  # (B, L)
+    input_ids = np.full(mask.shape, pad_id, dtype=np.int64)
+    input_ids[mask == 1] = np.concatenate(texts)
+    return dict(zip(INPUTS, (input_ids, mask), strict=True))
