@@ -12,6 +12,8 @@ import json
 import os
 import shlex
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -20,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 MEASURED = ("one process, 2 threads", "1 Dask worker, 1 thread", "2 Dask workers, 1 thread each")
+TRAINED = {"one process, 2 threads": (1, 2), "one process, 1 thread": (1, 1), "two processes, 1 thread each": (2, 1)}
 
 
 # ---------------------------------------------------------------------------------------------------------- the arithmetic
@@ -159,15 +162,27 @@ def measure_scoring(options: argparse.Namespace) -> dict[str, Any]:
     return {"documents": n_documents, "partitions": options.partitions, "documents_per_second": rates}
 
 
-def measure_training(options: argparse.Namespace) -> dict[str, Any] | None:
-    """Measure training 1 -> 2 processes; None where that is not measured.
+def measure_training(options: argparse.Namespace) -> dict[str, Any]:
+    """Measure one epoch of training in one process and, started by torchrun, in two.
 
     Returns
     -------
-    results : dict or None
+    results : dict
         As of ``measure_scoring``: "documents" and "documents_per_second", arrangement -> every repetition.
     """
-    return None
+    rates: dict[str, list[float]] = {name: [] for name in TRAINED}
+    with tempfile.TemporaryDirectory() as folder:
+        task, out = Path(folder) / "task.json", Path(folder) / "rate.json"
+        content = {"texts": _texts(options), "encoder": options.encoder, "max_length": options.max_length}
+        task.write_text(json.dumps(content), encoding="utf-8")
+        for _ in range(options.repeats):
+            for name, (n_processes, n_threads) in TRAINED.items():
+                launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={n_processes}"]
+                command = [*launcher, "-m", "benchmarks.scaling_train", str(task), str(out)]
+                subprocess.run(command, check=True, env=os.environ | {"OMP_NUM_THREADS": str(n_threads)})
+                rates[name].append(json.loads(out.read_text(encoding="utf-8")))
+                print(f"... training, {name}: {rates[name][-1]:.1f} documents/s", flush=True)
+    return {"documents": len(content["texts"]), "documents_per_second": rates}
 
 
 def _workers(number: int) -> dict[str, Any]:
@@ -251,7 +266,7 @@ def main(arguments: list[str] | None = None) -> None:
     results = {"scoring": measure_scoring(options), "training": measure_training(options)}
     parts = ["# 1 -> 2 processes", f"`{_command(options)}`", f"{os.cpu_count()} cores. {_settings(options)}"]
     for title, measured in results.items():
-        parts += [f"## {title.capitalize()}", "Not measured." if measured is None else _table(measured)]
+        parts += [f"## {title.capitalize()}", _table(measured)]
     text = "\n\n".join([*parts, "## The arithmetic", arithmetic])
     print(text)
     if options.out is not None:

@@ -175,7 +175,7 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
         import torch
 
         from ._batches import TextDataset
-        from ._net import train
+        from ._net import prepared, train
         from ._tokens import tokenize
 
         if not goes_on:
@@ -188,6 +188,7 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
         criterion = self._make_criterion().to(self.device_)
         self.history_, interrupted = train(self.module_, criterion, data, validation, torch.device(self.device_), settings)
         self.n_iter_ = len(self.history_)
+        self._prepared = prepared(self.module_, torch.device(self.device_), precision)
         if interrupted:
             warnings.warn(
                 f"Training was interrupted after {self.n_iter_} of {settings.max_epochs} epochs. "
@@ -287,7 +288,7 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
 
         device = torch.device(self.device_)
         precision = resolve_precision(self._precision, device)
-        if self._prepared is None:
+        if self._prepared is None:  # after unpickling
             self._prepared = prepared(self.module_, device, precision, self._make_linear())
         shared = self._prepared
         for tokens in tokenize_ahead(self.tokenizer_, chunks, self._max_length):

@@ -1,0 +1,1 @@
+"""Speed and memory of this package and its peers, measured side by side: ``python -m benchmarks.speed``."""
