@@ -137,7 +137,13 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
     def _fit(self, X, y, sample_weight) -> None:
         from ._distributed import agreed, joined_processes
         from ._losses import mean_one_weights
-        from ._runtime import isolated_torch_random_state, make_random_state, resolve_device, resolve_precision
+        from ._runtime import (
+            isolated_torch_random_state,
+            make_random_state,
+            resolve_device,
+            resolve_precision,
+            warn_of_slow_precision,
+        )
 
         texts = check_texts(X)
         targets = check_targets(y, len(texts))
@@ -151,6 +157,7 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
 
         device = resolve_device(self.device)
         precision = resolve_precision(self.precision, device)
+        warn_of_slow_precision(self.precision, device, stacklevel=5)
         self.classes_, self.n_labels_, self.sparse_output_ = classes, len(classes), targets.is_sparse
         self.device_, self._precision = str(device), self.precision
         self._prepared = self._input_ranges = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -13,6 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.utils import check_random_state
+
+from .exceptions import SlowPrecisionWarning
 
 
 def resolve_device(device: str) -> torch.device:
@@ -44,8 +47,24 @@ def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
     """Turn "auto" into bfloat16 where the processor computes in it natively, and into float32 elsewhere."""
     if precision != "auto":
         return torch.float32 if precision == "float32" else torch.bfloat16
-    native = torch.cuda.is_bf16_supported(including_emulation=False) if device.type == "cuda" else _cpu_has_bfloat16()
-    return torch.bfloat16 if native else torch.float32
+    return torch.bfloat16 if _has_bfloat16(device) else torch.float32
+
+
+def warn_of_slow_precision(precision: str, device: torch.device, stacklevel: int) -> None:
+    """Warn where bfloat16 is asked for on a processor that has to imitate it."""
+    if precision == "bfloat16" and not _has_bfloat16(device):
+        warnings.warn(
+            f"precision='bfloat16' is slower than 'float32' here, because this device ({device}) does not compute in it "
+            "natively. Use precision='auto' to get what is fast.",
+            SlowPrecisionWarning,
+            stacklevel=stacklevel,
+        )
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return _cpu_has_bfloat16()
 
 
 def _cpu_has_bfloat16() -> bool:

@@ -15,6 +15,7 @@ __all__ = [
     "LessMemoryWarning",
     "OnnxFileError",
     "OutOfMemoryError",
+    "SlowPrecisionWarning",
     "TrainingDivergedError",
     "TrainingInterruptedWarning",
 ]
@@ -70,3 +71,7 @@ class TrainingInterruptedWarning(UserWarning):
 
 class LessMemoryWarning(UserWarning):
     """Memory ran out, so that less is computed at once from here on, to the same result."""
+
+
+class SlowPrecisionWarning(UserWarning):
+    """The precision that was asked for is slower than another on this processor."""

@@ -5,9 +5,9 @@ import pytest
 import torch
 from conftest import LABELS, TEXTS, Y
 
-from sklearn_bertlam import _net
+from sklearn_bertlam import _net, _runtime
 from sklearn_bertlam._module import LabelAttentionNetwork
-from sklearn_bertlam.exceptions import LessMemoryWarning, OutOfMemoryError
+from sklearn_bertlam.exceptions import LessMemoryWarning, OutOfMemoryError, SlowPrecisionWarning
 
 
 @pytest.fixture
@@ -102,3 +102,11 @@ def test_bad_streams_are_refused(fitted):
     with pytest.raises(ValueError, match="string object received"):
         fitted.predict_batches("thank you")
     assert list(fitted.predict_batches([])) == []
+
+
+def test_a_precision_that_is_slow_here_works_with_a_warning(make_classifier, monkeypatch):
+    monkeypatch.setattr(_runtime, "_cpu_has_bfloat16", lambda: False)
+    with pytest.warns(SlowPrecisionWarning, match="precision='auto'") as warnings:
+        clf = make_classifier(precision="bfloat16", device="cpu").fit(TEXTS, Y)
+    assert warnings[0].filename == __file__
+    assert clf.predict_proba(TEXTS).shape == Y.shape
