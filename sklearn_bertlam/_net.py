@@ -96,7 +96,7 @@ class TextNet(NeuralNet):
             self.module_.start_update()
 
         def gradient(most_tokens: int) -> dict[str, torch.Tensor]:
-            self._zero_grad_optimizer(set_to_none=False)
+            self._zero_grad_optimizer()
             loss, outputs = torch.zeros((), device=self.device), []
             for part, packed in texts.parts(most_tokens):
                 output = self.infer(packed, **fit_params)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
@@ -53,8 +54,8 @@ def tokenize(tokenizer, texts: list[str], max_length: int) -> RaggedTokens:
             return_attention_mask=False,
             return_token_type_ids=False,
         )["input_ids"]
-        pieces.extend(np.asarray(ids, dtype=np.int32) for ids in encoded)
-        lengths.extend(len(ids) for ids in encoded)
+        lengths.extend(map(len, encoded))
+        pieces.append(np.fromiter(chain.from_iterable(encoded), dtype=np.int32))
     pad_id = 0 if tokenizer.pad_token_id is None else tokenizer.pad_token_id
     return RaggedTokens(np.concatenate(pieces), np.cumsum(lengths, dtype=np.int64), n_prefix, n_suffix, pad_id)
 

@@ -62,12 +62,20 @@ def main(arguments: list[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "documents.json"
         data.write_text(json.dumps(content), encoding="utf-8")
-        for max_length in options.max_length:
+        for number, max_length in enumerate(options.max_length):
+            n_documents = options.batch_size * options.steps[min(number, len(options.steps) - 1)]
             for task in options.tasks:
                 texts = content[task]["texts"]
+                if task == "train":
+                    texts = texts[:n_documents]
                 encoded = tokenizer(texts, truncation=True, max_length=max_length)["input_ids"]
                 lengths = np.array([len(ids) for ids in encoded])
-                spec = {"task": task, "settings": settings | {"max_length": max_length}, "data": str(data)}
+                spec = {
+                    "n_train": n_documents,
+                    "task": task,
+                    "settings": settings | {"max_length": max_length},
+                    "data": str(data),
+                }
                 part = {"task": task, "max_length": max_length, "documents": len(texts), "mean_tokens": lengths.mean()}
                 part |= _measure(_keys(options, task, max_length), spec, options, results["versions"])
                 flops = flops_per_document(config, lengths) * (3 if task == "train" else 1)
@@ -88,7 +96,9 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--max-length", nargs="+", type=int, default=[128, 320], help="tokens (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=Path("docs/results/speed"), help="for .json, .md, .png (%(default)s)")
     parser.add_argument("--repeats", type=int, default=5, help="rounds (default: %(default)s)")
-    parser.add_argument("--steps", type=int, default=20, help="updates that are timed (default: %(default)s)")
+    parser.add_argument(
+        "--steps", nargs="+", type=int, default=[20], help="updates that are timed, one number per length or for all (20)"
+    )
     parser.add_argument("--batch-size", type=int, default=32, help="documents an update (default: %(default)s)")
     parser.add_argument("--documents", type=int, default=512, help="documents to predict (default: %(default)s)")
     parser.add_argument("--learning-rate", type=float, default=2e-4, help="of all systems (default: %(default)s)")
@@ -161,7 +171,7 @@ def _documents(options: argparse.Namespace) -> dict[str, Any]:
         names = [train.label_descriptions[name] for name in train.target_names]
     return {
         "names": names,
-        "train": _draw(train, options.steps * options.batch_size),
+        "train": _draw(train, max(options.steps) * options.batch_size),
         "heldout": _draw(other, _HELDOUT_DOCUMENTS),
         "predict": _draw(other, options.documents),
     }

@@ -120,7 +120,7 @@ class _Measurement:
     """A system with its documents, one round at a time.
 
     The texts come from a JSON file with "names", "train", "heldout" and "predict"; ``documents`` repeats the texts so many
-    times, ``labels`` adds so many times the labels, with made-up targets.
+    times, ``labels`` adds so many times the labels, with made-up targets; ``n_train`` is the number of training texts.
     """
 
     def __init__(
@@ -133,6 +133,7 @@ class _Measurement:
         data: str,
         documents: int,
         labels: int,
+        n_train: int,
     ):
         content = json.loads(Path(data).read_text(encoding="utf-8"))
         n_labels = len(content["names"])
@@ -141,9 +142,9 @@ class _Measurement:
         self.device = settings["device"]
         self.batch_size = settings["batch_size"]
         self.heldout, self.heldout_targets = content["heldout"]["texts"], _indicator(content["heldout"]["labels"], n_labels)
-        self.texts = (content["train"]["texts"] if task == "train" else content["predict"]["texts"]) * documents
+        self.texts = (content["train"]["texts"][:n_train] if task == "train" else content["predict"]["texts"]) * documents
         if task == "train":
-            self.targets = np.tile(_indicator(content["train"]["labels"], n_labels), (documents, 1))
+            self.targets = np.tile(_indicator(content["train"]["labels"][:n_train], n_labels), (documents, 1))
             made_up = np.random.default_rng(0).random((len(self.targets), len(names) - n_labels)) < self.targets.mean()
             self.targets = np.hstack([self.targets, made_up]).astype(np.int64)
         self.scored = documents == labels == 1
