@@ -14,12 +14,16 @@ Medians over rounds; ratios are taken within a round: median (smallest to larges
 
 - Every system is a process of its own with a turn in every round, after a few untimed steps. Training is timed from
   the begin of the first update to the end of the last, each document once; prediction from raw texts to probabilities.
+- BertLamClassifier gives the memory that training used back at the end of ``fit``. Its first updates are slower than later
+  ones, because they ask for it again; short runs like these make more of that than long ones.
 - Memory is the peak of the process, interpreter and libraries included; on a GPU, the most that torch has allocated.
   Prediction starts from a model that has not been trained in that process.
 - The share of matrix speed counts the FLOPs of the encoder for real tokens, not for padding (three times for training),
   against the fastest matrix product measured in the same precision at the start of the run.
-- All train with the same learning rate of the encoder, the peers with it everywhere, and from a last layer that starts at
-  random. The training loss is the mean of the last quarter of the updates; the held-out loss is computed by one function.
+- All train with the same learning rate of the encoder, the peers with it everywhere, and from a last layer with random
+  weights. BertLamClassifier's last layer has a learning rate of its own and starts from the labels' log-odds, which is most
+  of its lead in loss after so few updates. The training loss is the mean of the last quarter of the updates; the held-out
+  loss is computed by one function.
 - "As documented" is float32 with each batch padded to its longest text (skorch: to max_length). "At its best switches" is
   the fastest precision, texts grouped by length (prediction: sorted), fused AdamW, and the attention implementation (on a
   GPU also the size of a prediction batch) that was fastest in a trial before the rounds.
