@@ -14,6 +14,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import warnings
 from importlib.metadata import distributions
@@ -29,6 +30,7 @@ from . import systems
 _PACKAGES = ("torch", "transformers", "skorch", "accelerate", "sentence-transformers", "setfit", "simpletransformers")
 _ROOT = Path(__file__).resolve().parents[2]
 _WARM_UP_STEPS = 4
+_LONGEST_WAIT = 600
 _TRIAL_STEPS = 3
 
 
@@ -59,12 +61,18 @@ class Worker:
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:
         """Send a request and wait for the answer, which has the key "error" where there is none."""
         assert self._process.stdin and self._process.stdout
+        limit = threading.Timer(_LONGEST_WAIT, self._process.kill)
+        limit.start()
         try:
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
             line = self._process.stdout.readline()
         except BrokenPipeError:
             line = ""
+        waited = limit.finished.is_set()
+        limit.cancel()
+        if waited:
+            return {"error": f"no answer within {_LONGEST_WAIT} seconds"}
         return (
             json.loads(line) if line else {"error": f"the process ended with {self._process.wait()}: {self._last_words()}"}
         )
