@@ -52,7 +52,7 @@ def _measure(encoder: str, n: int) -> dict[str, float]:
     clf.fit(texts[:1000], targets[:1000])  # imports and buffers of the libraries
     fit_seconds, fit_bytes = _extra_memory(lambda: clf.fit(texts, targets))
     predict_seconds, predict_bytes = _extra_memory(lambda: clf.predict_proba(texts))
-    stream_seconds, stream_bytes = _extra_memory(lambda: sum(len(part) for part in clf.predict_batches(iter(texts))))
+    stream_seconds, stream_bytes = _extra_memory(lambda: sum(part.shape[0] for part in clf.predict_batches(iter(texts))))
     n_tokens = sum(len(ids) for ids in clf.tokenizer_(texts[:1000])["input_ids"]) / 1000 * n
     return {
         "documents": n,
