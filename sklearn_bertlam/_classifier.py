@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _MOST_DOCUMENTS_FOR_START = 20_000
 _MOST_VALUES_FOR_START = 2**29  # 1 GiB in half precision
-_LABEL_SHARE, _LABEL_TOKENS = 0.05, 128
+_LABEL_SHARE, _LABEL_TOKENS = 0.03, 96
 _LEARNING_RATE, _WIDTH = 2e-4, 384
 _PAPER_MAX_LENGTH = {"aapd": 128, "rcv1-v2": 126}
 
@@ -56,7 +56,7 @@ class BertLamClassifier(NeuralTextClassifier):
     labels_per_update : int, "auto" or None, default="auto"
         How many label texts the encoder reads anew in every update of training, in turn; the other label vectors stay as
         they were last read. None reads all of them every time, as the paper has it, which takes long with many labels.
-        "auto" reads as many as make up 5 % of the tokens, or 128 tokens.
+        "auto" reads as many as make up 3 % of the tokens, or 96 tokens.
     head_init : {"logistic", "random"}, default="logistic"
         Where the last layer starts: from a logistic regression per label on the vectors that it reads while the encoder
         is not yet trained, or from random weights and each label's log-odds.
