@@ -96,7 +96,8 @@ class BertLamClassifier(NeuralTextClassifier):
     device : str, default="auto"
         "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:N".
     precision : {"auto", "float32", "bfloat16"}, default="auto"
-        The type to compute in; weights stay in float32. "auto" is bfloat16 where the processor has it natively.
+        The type to compute in; weights stay in float32. "auto" is bfloat16 where products in it are clearly
+        faster on this device, which a stopwatch decides in a moment.
     random_state : int, RandomState instance or None, default=None
         Seed of weights, dropout and the order of texts. An int gives the same result on the same machine.
     verbose : int, default=0

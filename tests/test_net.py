@@ -105,8 +105,17 @@ def test_bad_streams_are_refused(fitted):
 
 
 def test_a_precision_that_is_slow_here_works_with_a_warning(make_classifier, monkeypatch):
-    monkeypatch.setattr(_runtime, "_cpu_has_bfloat16", lambda: False)
+    monkeypatch.setattr(_runtime, "_cpu_gains_from_bfloat16", lambda: False)
     with pytest.warns(SlowPrecisionWarning, match="precision='auto'") as warnings:
         clf = make_classifier(precision="bfloat16", device="cpu").fit(TEXTS, Y)
     assert warnings[0].filename == __file__
     assert clf.predict_proba(TEXTS).shape == Y.shape
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [((4, 1), torch.bfloat16), ((1, 1), torch.float32), ((1, 2), torch.float32)])
+def test_auto_precision_is_the_faster_one(monkeypatch, seconds, expected):
+    monkeypatch.setattr(_runtime, "_cpu_has_bfloat16", lambda: True)
+    monkeypatch.setattr(_runtime, "_fastest_products", lambda dtypes: dict(zip(dtypes, seconds, strict=True)))
+    _runtime._cpu_gains_from_bfloat16.cache_clear()
+    assert _runtime.resolve_precision("auto", torch.device("cpu")) == expected
+    _runtime._cpu_gains_from_bfloat16.cache_clear()
