@@ -9,7 +9,7 @@ import warnings
 from sklearn_bertlam.datasets import load_support_requests
 
 from .scoring import COLUMNS, evaluate, markdown_table
-from .systems import DEFAULT_SYSTEMS, TITLES, make_system
+from .systems import DEMO_SYSTEMS, SYSTEMS, make_system
 
 _SHOWN = ("f1_micro", "f1_macro", "precision_micro", "recall_micro", "fit_seconds")
 _MESSAGES = (
@@ -32,10 +32,10 @@ def main() -> None:
     descriptions = load_support_requests().label_descriptions
     print(f"Support requests: {len(train[0])} messages to learn from, {len(test[0])} to test on, 12 labels.\n")
     rows = {}
-    for name in DEFAULT_SYSTEMS:
-        print(f"... {TITLES[name]}", flush=True)
+    for name in DEMO_SYSTEMS:
+        print(f"... {SYSTEMS[name].title}", flush=True)
         system = make_system(name, label_names=descriptions, max_epochs=arguments.epochs, random_state=arguments.seed)
-        rows[TITLES[name]] = evaluate(system, train, test)
+        rows[SYSTEMS[name].title] = evaluate(system, train, test)
     print("\n" + markdown_table(rows, {key: COLUMNS[key] for key in _SHOWN}) + "\n")
     for message, probabilities in zip(_MESSAGES, system.predict_proba(_MESSAGES), strict=True):
         labels = [

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import warnings
 from abc import ABCMeta, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -35,8 +35,19 @@ if TYPE_CHECKING:  # torch takes seconds to import, so only fitting and predicti
     from ._batches import TextDataset
 
 _TEXTS_PER_CHUNK = 16384
-_FEWEST_UPDATES = 60
-_FEWEST_EPOCHS, _MOST_EPOCHS = 3, 30
+
+
+class EpochRange(NamedTuple):
+    """What ``max_epochs="auto"`` chooses between: enough updates for few texts, enough passes for many."""
+
+    fewest_updates: int
+    fewest_epochs: int
+    most_epochs: int
+
+    def epochs(self, n_texts: int, batch_size: int) -> int:
+        """Return the number of epochs for so many texts."""
+        updates_per_epoch = -(-n_texts // batch_size)
+        return int(np.clip(-(-self.fewest_updates // updates_per_epoch), self.fewest_epochs, self.most_epochs))
 
 
 class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=ABCMeta):
@@ -49,6 +60,8 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
     module_: Any
     _prepared: dict[str, Any] | None = None  # what predictions share, made by the first of them
     _input_ranges: list | None = None
+    _max_gradient_norm = 1.0
+    _epoch_range = EpochRange(fewest_updates=60, fewest_epochs=3, most_epochs=30)
     _parameter_constraints: dict = {
         "label_names": ["array-like", dict, None],
         "max_length": [Interval(Integral, 3, None, closed="left")],
@@ -87,6 +100,10 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
     def _learning_rate(self) -> float:
         """Return the peak learning rate of the encoder."""
         return self.learning_rate
+
+    def _head_learning_rate(self) -> float:
+        """Return the peak learning rate of everything outside the encoder."""
+        return self.head_learning_rate
 
     def _make_linear(self) -> Any:
         """Return what makes the affine layers of predictions, or None for the usual ones."""
@@ -235,14 +252,15 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
     def _training_settings(self, n_texts: int, random_state: np.random.RandomState, precision: torch.dtype) -> Any:
         from ._net import TrainingSettings
 
-        max_epochs = default_epochs(n_texts, self.batch_size) if self.max_epochs == "auto" else self.max_epochs
+        chosen = self._epoch_range.epochs(n_texts, self.batch_size)
         return TrainingSettings(
             learning_rate=self._learning_rate(),
-            head_learning_rate=self.head_learning_rate,
+            head_learning_rate=self._head_learning_rate(),
             weight_decay=self.weight_decay,
             warmup_fraction=self.warmup_fraction,
+            max_gradient_norm=self._max_gradient_norm,
             batch_size=self.batch_size,
-            max_epochs=max_epochs,
+            max_epochs=chosen if self.max_epochs == "auto" else self.max_epochs,
             n_iter_no_change=self.n_iter_no_change if self.early_stopping else None,
             threshold=self.threshold_,
             precision=precision,
@@ -274,22 +292,25 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
         logits : ndarray of float32, shape (n_texts, n_labels)
             Positive where the probability is above one half.
         """
+        return self._all_scores(X)
+
+    def _all_scores(self, X, method: str = "__call__") -> np.ndarray:
+        """Return what a method of the module gives for all texts (n_texts, n_labels)."""
         check_is_fitted(self)
         texts = check_texts(X)
-        logits = np.empty((len(texts), self.n_labels_), dtype=np.float32)
+        scores = np.empty((len(texts), self.n_labels_), dtype=np.float32)
         stop = 0
-        for part in self._logits(
-            texts[start : start + _TEXTS_PER_CHUNK] for start in range(0, len(texts), _TEXTS_PER_CHUNK)
-        ):
+        chunks = (texts[start : start + _TEXTS_PER_CHUNK] for start in range(0, len(texts), _TEXTS_PER_CHUNK))
+        for part in self._scores(chunks, method):
             start, stop = stop, stop + len(part)
-            logits[start:stop] = part
-        return logits
+            scores[start:stop] = part
+        return scores
 
-    def _logits(self, chunks: Iterable[list[str]]) -> Iterator[np.ndarray]:
-        """Yield the logits of chunks of texts."""
+    def _scores(self, chunks: Iterable[list[str]], method: str = "__call__") -> Iterator[np.ndarray]:
+        """Yield what a method of the module, its logits by default, gives for chunks of texts."""
         import torch
 
-        from ._net import predict_logits, prepared
+        from ._net import predict_scores, prepared
         from ._runtime import resolve_precision
         from ._tokens import tokenize_ahead
 
@@ -299,7 +320,7 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
             self._prepared = prepared(self.module_, device, precision, self._make_linear())
         shared = self._prepared
         for tokens in tokenize_ahead(self.tokenizer_, chunks, self._max_length):
-            yield predict_logits(self.module_, tokens, device, precision, shared)
+            yield predict_scores(self.module_, tokens, device, precision, shared, method)
 
     def predict_proba(self, X):
         """Compute the probability of every label for every text.
@@ -329,8 +350,11 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
         labels : {ndarray, csr_array} of int, shape (n_texts, n_labels)
             Indicator of 0 and 1; sparse where the fitted y was sparse.
         """
-        check_is_fitted(self)
         return self._labels(self.decision_function(X))
+
+    def _predict_chunks(self, chunks: Iterable[list[str]]) -> Iterator[np.ndarray | sp.csr_array]:
+        """Yield what ``predict`` returns for chunks of texts."""
+        return map(self._labels, self._scores(chunks))
 
     def _labels(self, logits: np.ndarray) -> np.ndarray | sp.csr_array:
         labels = (expit(logits) > self.threshold_).astype(np.int64)
@@ -355,7 +379,11 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
         result : {ndarray, csr_array} of shape (at most batch_size, n_labels)
             What ``method`` returns for the next texts, in their order.
         """
-        outputs = {"predict": self._labels, "predict_proba": expit, "decision_function": lambda logits: logits}
+        outputs: dict[str, Callable[..., Iterator]] = {
+            "predict": self._predict_chunks,
+            "predict_proba": lambda chunks: map(expit, self._scores(chunks)),
+            "decision_function": self._scores,
+        }
         if method not in outputs:
             raise ValueError(f"method should be one of {sorted(outputs)}, got {method!r}.")
         check_is_fitted(self)
@@ -363,7 +391,7 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
             check_texts(texts)  # raises
         stream = iter(texts)
         batches = iter(lambda: list(islice(stream, batch_size)), [])
-        return map(outputs[method], self._logits(check_texts(batch) for batch in batches))
+        return outputs[method](check_texts(batch) for batch in batches)
 
     @property
     def threshold_(self) -> float | np.ndarray:
@@ -396,9 +424,3 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
             except ValueError:
                 self.device_ = "cpu"
             self.module_.to(self.device_)
-
-
-def default_epochs(n_texts: int, batch_size: int) -> int:
-    """Return the number of epochs that gives few texts enough updates and many texts enough passes."""
-    updates_per_epoch = -(-n_texts // batch_size)
-    return int(np.clip(-(-_FEWEST_UPDATES // updates_per_epoch), _FEWEST_EPOCHS, _MOST_EPOCHS))

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from ._module import LabelAttentionNetwork
     from ._tokens import RaggedTokens
 
-_MOST_DOCUMENTS_FOR_START = 20_000
 _MOST_VALUES_FOR_START = 2**29  # 1 GiB in half precision
 _LABEL_SHARE, _LABEL_TOKENS = 0.03, 96
 _LEARNING_RATE, _WIDTH = 2e-4, 384
@@ -146,6 +145,7 @@ class BertLamClassifier(NeuralTextClassifier):
     (1, 12)
     """
 
+    _most_documents_for_start = 20_000
     _parameter_constraints: dict = {
         **NeuralTextClassifier._parameter_constraints,
         "encoder": [str, os.PathLike],
@@ -245,7 +245,8 @@ class BertLamClassifier(NeuralTextClassifier):
             "weight_decay": 0.0,
             "threshold": 0.5,
         }
-        return cls(**(settings | overrides))
+        known = cls._get_param_names()
+        return cls(**({name: value for name, value in settings.items() if name in known} | overrides))
 
     def _make_tokenizer(self, texts):
         from ._encoders import load_tokenizer
@@ -257,12 +258,12 @@ class BertLamClassifier(NeuralTextClassifier):
     ) -> LabelAttentionNetwork:
         import torch
 
-        from ._encoders import load_model
+        from ._encoders import check_max_length, load_model
         from ._initialisation import log_odds
         from ._module import LabelAttentionNetwork
 
         encoder = load_model(self.encoder, self.dropout)
-        self._check_max_length(encoder)
+        check_max_length(self.max_length, encoder, self.encoder)
         label_tokens = self._tokenize_labels()
         module = LabelAttentionNetwork(
             encoder,
@@ -303,7 +304,7 @@ class BertLamClassifier(NeuralTextClassifier):
         device = torch.device(self.device_)
         module.eval()
         values_per_document = module.classifier.weight.numel() if self.attention == "label-wise" else module.hidden_size
-        most = min(_MOST_DOCUMENTS_FOR_START, max(1, _MOST_VALUES_FOR_START // values_per_document))
+        most = min(self._most_documents_for_start, max(1, _MOST_VALUES_FOR_START // values_per_document))
         data = data.part(random_state.permutation(len(data))[:most])
         targets, weights = data.known_targets, data.sample_weight[data.rows]
         with torch.no_grad():
@@ -317,13 +318,6 @@ class BertLamClassifier(NeuralTextClassifier):
                 weight, bias = logistic_head(features, targets, weights, random_state)
                 module.classifier.weight.copy_(torch.from_numpy(weight))
                 module.classifier.bias.copy_(torch.from_numpy(bias))
-
-    def _check_max_length(self, encoder: torch.nn.Module) -> None:
-        from ._encoders import max_positions
-
-        limit = max_positions(encoder)
-        if limit is not None and self.max_length > limit:
-            raise ValueError(f"max_length={self.max_length} but encoder={self.encoder!r} reads at most {limit} tokens.")
 
     def _learning_rate(self) -> float:
         if self.learning_rate != "auto":

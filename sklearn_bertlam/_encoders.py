@@ -1,4 +1,6 @@
-"""From the name of a pretrained model to its tokenizer and its network. The only file that imports transformers.
+"""From the name of a pretrained model to its tokenizer and its network, and tokenizers that are learned.
+
+The only file that imports transformers.
 
 A name is looked for as a folder, as the embedded package, in the local cache and, last, on the hub. Code that comes with
 a model is never run.
@@ -9,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +20,7 @@ import torch
 from torch import nn
 
 from ._dropout import use_fast_dropout
+from ._tokens import encodable
 from .exceptions import EncoderNotFoundError
 
 EMBEDDED_NAME = "sentence-transformers/all-MiniLM-L6-v2"
@@ -44,6 +47,19 @@ def load_tokenizer(name: str | os.PathLike):
             f"encoder={name!r} has no fast tokenizer (tokenizer.json). Save one with tokenizer.save_pretrained(folder)."
         )
     return tokenizer
+
+
+def learn_word_tokenizer(texts: Iterable[str], vocabulary_size: int):
+    """Learn a tokenizer of lower-cased words and punctuation marks from texts: no special tokens but [PAD] and [UNK]."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    words = Tokenizer(models.WordLevel(unk_token="[UNK]"))
+    words.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    trainer = trainers.WordLevelTrainer(vocab_size=vocabulary_size, special_tokens=["[PAD]", "[UNK]"], show_progress=False)
+    words.train_from_iterator(map(encodable, texts), trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=words, pad_token="[PAD]", unk_token="[UNK]")
 
 
 def load_model(name: str | os.PathLike, dropout: float) -> nn.Module:
@@ -79,6 +95,13 @@ def max_positions(model: nn.Module) -> int | None:
         return None
     offset = 0 if positions.padding_idx is None else positions.padding_idx + 1  # RoBERTa and MPNet count from there
     return positions.num_embeddings - offset
+
+
+def check_max_length(max_length: int, model: nn.Module, name: str | os.PathLike) -> None:
+    """Refuse texts that are longer than the model can read."""
+    limit = max_positions(model)
+    if limit is not None and max_length > limit:
+        raise ValueError(f"max_length={max_length} but encoder={name!r} reads at most {limit} tokens.")
 
 
 def _load(from_pretrained, name: str | os.PathLike, **kwargs):

@@ -8,17 +8,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.functional import normalize, pad
+from torch.nn.functional import normalize
 
 from . import _attention
-from ._batches import PackedTexts, TextRows, pack
-from ._bert import LinearFactory, PackedBert, is_bert, linear_in, packed_linear_in
+from ._batches import PackedTexts, pack
+from ._bert import LinearFactory, PackedBert
 from ._dropout import dropout
+from ._text_encoder import TextEncoder, full_precision, mean_vector
 from ._tokens import RaggedTokens
 
 LEARNED_SCALE_START = 10.0
 _LARGEST_SCALE = 100.0
-_LABEL_TOKENS_AT_ONCE = 8192
 
 
 class Prepared(NamedTuple):
@@ -28,17 +28,7 @@ class Prepared(NamedTuple):
     label_vectors: torch.Tensor | None
 
 
-def mean_vector(tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Return the mean (B, H) of the token vectors that the mask lets through."""
-    return _attention.pool(_attention.mean_attention(mask), tokens)
-
-
-def _full_precision(tokens: torch.Tensor) -> torch.autocast:
-    """Leave autocast, which is for the encoder only."""
-    return torch.autocast(tokens.device.type, enabled=False)
-
-
-class LabelAttentionNetwork(nn.Module):
+class LabelAttentionNetwork(TextEncoder):
     """BERT-LAM and its ablations, from token ids to one logit per label.
 
     B documents, L positions, K labels, H hidden units.
@@ -72,9 +62,7 @@ class LabelAttentionNetwork(nn.Module):
         label_tokens: RaggedTokens | None = None,
         labels_per_update: int | None = None,
     ):
-        super().__init__()
-        self.hidden_size: int = encoder.config.hidden_size
-        self.encoder = encoder
+        super().__init__(encoder)
         self.attention = attention
         self.dropout = dropout
         self.classifier = nn.Linear(self.hidden_size, n_labels)
@@ -102,32 +90,6 @@ class LabelAttentionNetwork(nn.Module):
         """The factor on the cosines, at most 100."""
         return self.fixed_scale if self.log_scale is None else self.log_scale.exp().clamp(max=_LARGEST_SCALE)
 
-    # ------------------------------------------------------------------------------------------------------------ encoding
-
-    def encode(self, *batches: PackedTexts, encoder: PackedBert | None = None) -> list[torch.Tensor]:
-        """Equation 1: one vector per token, (B, L, H) in float32 for every batch. All go through the encoder together."""
-        if not is_bert(self.encoder):
-            return [self._encode_padded(batch) for batch in batches]
-        ids, positions = (torch.cat([getattr(batch, name) for batch in batches]) for name in ("ids", "positions"))
-        make_linear = linear_in(self._precision())
-        with _full_precision(ids):
-            encoder = encoder or PackedBert(self.encoder, make_linear)
-            tokens = encoder(ids, positions, [length for batch in batches for length in batch.lengths])  # (T, H)
-        parts = tokens.split([len(batch.ids) for batch in batches])
-        return [batch.to_grid(part) for batch, part in zip(batches, parts, strict=True)]
-
-    def _encode_padded(self, batch: PackedTexts) -> torch.Tensor:
-        width = batch.content_mask.shape[1]
-        longest = max(batch.lengths[: len(batch)])  # the encoder may not have positions for more
-        mask = batch.to_grid(torch.ones_like(batch.ids))[:, :longest]
-        ids = batch.to_grid(batch.ids, batch.pad_id)[:, :longest]
-        output = self.encoder(input_ids=ids, attention_mask=mask)
-        return pad(output.last_hidden_state.float(), (0, 0, 0, width - longest))  # (B, L, H)
-
-    def _precision(self) -> torch.dtype:
-        device = self.classifier.weight.device.type
-        return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32
-
     # -------------------------------------------------------------------------------------------------------------- labels
 
     def train(self, mode: bool = True) -> LabelAttentionNetwork:
@@ -140,14 +102,7 @@ class LabelAttentionNetwork(nn.Module):
         """Equation 2: one vector per label (K, H), the mean over its word-pieces; None where no attention needs it."""
         if self.label_tokens is None:
             return self.label_table
-        vectors = torch.empty_like(self.classifier.weight)
-        rows = np.argsort(-self.label_tokens.lengths, kind="stable")
-        for part, texts in TextRows(self.label_tokens, rows).parts(_LABEL_TOKENS_AT_ONCE):
-            texts = texts.to(vectors.device)
-            (tokens,) = self.encode(texts, encoder=encoder)
-            with _full_precision(tokens):
-                vectors[torch.from_numpy(rows[part])] = mean_vector(tokens, texts.content_mask)
-        return vectors
+        return self.text_vectors(self.label_tokens, encoder)
 
     def start_update(self) -> None:
         """Go on to the next labels that are encoded anew."""
@@ -163,7 +118,7 @@ class LabelAttentionNetwork(nn.Module):
         turn = turn[np.argsort(-self.label_tokens.lengths[turn], kind="stable")]
         label_texts = pack(self.label_tokens, turn).to(device)
         tokens, label_tokens = self.encode(batch, label_texts)
-        with _full_precision(tokens):
+        with full_precision(tokens):
             fresh = mean_vector(label_tokens, label_texts.content_mask)
         vectors = self._known_label_vectors().index_copy(0, torch.from_numpy(turn).to(device), fresh)
         self._recent_label_vectors = vectors.detach()
@@ -184,17 +139,13 @@ class LabelAttentionNetwork(nn.Module):
 
     def prepare(self, make_linear: LinearFactory | None = None) -> Prepared:
         """Compute what all batches of a prediction share; call it and use it in inference mode."""
-        encoder = None
-        if is_bert(self.encoder):
-            make_linear = make_linear or packed_linear_in(self._precision(), self.classifier.weight.device)
-            with _full_precision(self.classifier.weight):
-                encoder = PackedBert(self.encoder, make_linear)
+        encoder = self.packed_encoder(make_linear)
         return Prepared(encoder, self.label_vectors(encoder))
 
     def mean_vectors(self, batch: PackedTexts, prepared: Prepared) -> torch.Tensor:
         """Return the mean token vector of each document (B, H)."""
         (tokens,) = self.encode(batch, encoder=prepared.encoder)
-        with _full_precision(tokens):
+        with full_precision(tokens):
             return mean_vector(tokens, batch.content_mask)
 
     def features(self, batch: PackedTexts, prepared: Prepared | None = None) -> torch.Tensor:
@@ -204,7 +155,7 @@ class LabelAttentionNetwork(nn.Module):
         else:
             encoder, label_vectors = prepared or self.prepare()
             (tokens,) = self.encode(batch, encoder=encoder)
-        with _full_precision(tokens):
+        with full_precision(tokens):
             return self._pool(tokens, batch.content_mask, label_vectors)
 
     def _pool(self, tokens: torch.Tensor, mask: torch.Tensor, label_vectors: torch.Tensor | None) -> torch.Tensor:
@@ -221,7 +172,7 @@ class LabelAttentionNetwork(nn.Module):
     def forward(self, batch: PackedTexts, prepared: Prepared | None = None) -> torch.Tensor:
         """Equation 7 before its sigmoid: logits (B, K)."""
         features = self.features(batch, prepared)
-        with _full_precision(features):
+        with full_precision(features):
             features = dropout(features, self.dropout, self.training)
             if features.ndim == 2:
                 return self.classifier(features)  # (B, H) -> (B, K)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,7 +26,6 @@ from ._runtime import is_out_of_memory, kept_memory
 from ._tokens import RaggedTokens
 from .exceptions import LessMemoryWarning, OutOfMemoryError, TrainingDivergedError
 
-_MAX_GRADIENT_NORM = 1.0
 _TOKENS_AT_ONCE = {"cpu": 4096}  # more is no faster there, and needs more memory
 _MOST_TOKENS_AT_ONCE = 2**16
 
@@ -37,6 +37,7 @@ class TrainingSettings(NamedTuple):
     head_learning_rate: float
     weight_decay: float
     warmup_fraction: float
+    max_gradient_norm: float
     batch_size: int
     max_epochs: int
     n_iter_no_change: int | None
@@ -89,17 +90,21 @@ class TextNet(NeuralNet):
         ], options
 
     def train_step_single(self, batch, **fit_params):
-        """Add up the gradient of a batch, in parts that fit into memory and over all processes."""
+        """Add up the gradient of a batch, in parts that fit into memory and over all processes.
+
+        A module that ``reads_targets`` is given them, and one with a ``penalty()`` has it added to every loss.
+        """
         texts, (targets, sample_weight) = batch
         self._set_training(True)
-        if hasattr(self.module_, "start_update"):
+        if self._has("start_update"):
             self.module_.start_update()
 
         def gradient(most_tokens: int) -> dict[str, torch.Tensor]:
             self._zero_grad_optimizer()
             loss, outputs = torch.zeros((), device=self.device), []
             for part, packed in texts.parts(most_tokens):
-                output = self.infer(packed, **fit_params)
+                known = {"targets": targets[part].to(self.device)} if self._has("reads_targets") else {}
+                output = self.infer(packed, **known, **fit_params)
                 part_loss = self.get_loss(output, (targets[part], sample_weight[part]), training=True)
                 part_loss = part_loss * (len(packed) / len(texts))
                 part_loss.backward()
@@ -151,7 +156,11 @@ class TextNet(NeuralNet):
     def get_loss(self, y_pred, y_true, X=None, training=False):
         """Compute the criterion on logits, targets and weights."""
         targets, sample_weight = to_tensor(y_true, device=self.device)
-        return self.criterion_(y_pred, targets, sample_weight)
+        loss = self.criterion_(y_pred, targets, sample_weight)
+        return loss + self.module_.penalty() if training and self._has("penalty") else loss
+
+    def _has(self, name: str) -> bool:
+        return bool(getattr(self.module_, name, False))
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
         """Prepare the module for validation, and remember an interruption from the keyboard.
@@ -182,7 +191,9 @@ def prepared(module: Any, device: torch.device, precision: torch.dtype, make_lin
 
 
 def tokens_at_once(module: Any, device: torch.device, training: bool) -> int:
-    """Return how many tokens to compute on at once: a fixed number on a CPU, what memory allows elsewhere."""
+    """Return how many tokens to compute on at once: the module's own number, a fixed one on a CPU, or what memory allows."""
+    if hasattr(module, "tokens_at_once"):
+        return module.tokens_at_once
     if device.type in _TOKENS_AT_ONCE:
         return _TOKENS_AT_ONCE[device.type]
     config = module.encoder.config
@@ -289,7 +300,7 @@ def _callbacks(data: TextDataset, validation: TextDataset | None, settings: Trai
     n_updates = settings.max_epochs * -(-len(data) // settings.batch_size)
     schedule = _WarmupThenLinearDecay(n_updates, settings.warmup_fraction)
     callbacks: list[Any] = [
-        ("clip", GradientNormClipping(_MAX_GRADIENT_NORM)),
+        ("clip", GradientNormClipping(settings.max_gradient_norm)),
         ("schedule", LRScheduler(LambdaLR, lr_lambda=schedule, step_every="batch")),
     ]
     if validation is not None:
@@ -380,11 +391,20 @@ def _history(history, n_documents: int) -> list[dict[str, float]]:
     ]
 
 
-def predict_logits(
-    module: nn.Module, tokens: RaggedTokens, device: torch.device, precision: torch.dtype, shared: dict[str, Any]
+def predict_scores(
+    module: nn.Module,
+    tokens: RaggedTokens,
+    device: torch.device,
+    precision: torch.dtype,
+    shared: dict[str, Any],
+    method: str = "__call__",
 ) -> np.ndarray:
-    """Return the logits (n, K) of n tokenized texts, in their order; ``shared`` comes from ``prepared``."""
-    return _apply(lambda batch: module(batch, **shared), tokens, np.arange(len(tokens)), module, device, precision)
+    """Return what a method of the module, its logits by default, gives for n tokenized texts (n, K), in their order.
+
+    ``shared`` comes from ``prepared``.
+    """
+    function = partial(getattr(module, method), **shared)
+    return _apply(function, tokens, np.arange(len(tokens)), module, device, precision)
 
 
 def frozen_outputs(

@@ -11,7 +11,7 @@ import torch
 from sklearn.metrics import f1_score
 
 from ._bert import is_bert
-from ._net import predict_logits, prepared
+from ._net import predict_scores, prepared
 from ._quantization import InputRanges, Int8Linears, Range, has_int8
 from ._runtime import kept_memory, resolve_precision
 from ._tokens import tokenize
@@ -53,7 +53,7 @@ def compare_with_int8(
         for _ in range(_ROUNDS):
             for name in shared:
                 start = time.perf_counter()
-                logits[name] = predict_logits(estimator.module_, tokens, device, precision, shared[name])
+                logits[name] = predict_scores(estimator.module_, tokens, device, precision, shared[name])
                 seconds[name].append(time.perf_counter() - start)
     fastest = min(seconds, key=lambda name: float(np.median(seconds[name])))
     labels = {name: estimator._labels(some) for name, some in logits.items()}
@@ -69,7 +69,7 @@ def _ranges(estimator: Any, texts: list[str], device: torch.device, precision: t
     noting = InputRanges(precision)
     shared = prepared(estimator.module_, device, precision, noting)
     tokens = tokenize(estimator.tokenizer_, texts, estimator._max_length)
-    predict_logits(estimator.module_, tokens, device, precision, shared)
+    predict_scores(estimator.module_, tokens, device, precision, shared)
     return noting.ranges
 
 

@@ -48,7 +48,7 @@ def tokenize(tokenizer, texts: list[str], max_length: int) -> RaggedTokens:
     pieces, lengths = [np.empty(0, dtype=np.int32)], [0]
     for start in range(0, len(texts), _TEXTS_PER_CALL):
         encoded = tokenizer(
-            [_encodable(text) for text in texts[start : start + _TEXTS_PER_CALL]],
+            [encodable(text) for text in texts[start : start + _TEXTS_PER_CALL]],
             truncation=True,
             max_length=max_length,
             return_attention_mask=False,
@@ -79,7 +79,7 @@ def _count_special_tokens(tokenizer) -> tuple[int, int]:
     return content[0], len(special) - 1 - content[-1]
 
 
-def _encodable(text: str) -> str:
+def encodable(text: str) -> str:
     """Replace lone surrogates, which tokenizers cannot take, by U+FFFD."""
     try:
         text.encode("utf-8")

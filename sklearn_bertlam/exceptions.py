@@ -18,6 +18,7 @@ __all__ = [
     "SlowPrecisionWarning",
     "TrainingDivergedError",
     "TrainingInterruptedWarning",
+    "WordVectorsError",
 ]
 
 
@@ -39,6 +40,10 @@ class InvalidLabelNamesError(BertLamError, ValueError):
 
 class EncoderNotFoundError(BertLamError, ValueError):
     """No pretrained model could be found or loaded under the given name."""
+
+
+class WordVectorsError(BertLamError, ValueError):
+    """A file of word vectors cannot be read or does not fit."""
 
 
 class TrainingDivergedError(BertLamError, ArithmeticError):

@@ -16,7 +16,7 @@ from sklearn.utils._param_validation import Interval
 
 from ._multilabel import MultilabelClassifierMixin
 from ._onnx_format import INPUTS, OUTPUT, OnnxMetadata, incomplete_file, require
-from ._tokens import _encodable
+from ._tokens import encodable
 from ._validation import _object_array, check_texts, check_threshold
 from .exceptions import OnnxFileError
 
@@ -247,7 +247,7 @@ def _default_threads() -> int:
 
 
 def _token_ids(tokenizer: Any, texts: list[str]) -> list[np.ndarray]:
-    encodings = tokenizer.encode_batch_fast([_encodable(text) for text in texts])
+    encodings = tokenizer.encode_batch_fast([encodable(text) for text in texts])
     return [np.array(encoding.ids, dtype=np.int64) for encoding in encodings]
 
 

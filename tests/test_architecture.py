@@ -10,6 +10,7 @@ LAYERS = [
     {"exceptions"},
     {"_attention", "_losses", "_runtime", "_distributed", "_dropout", "_self_attention"},
     {"_bert", "_encoders", "_tokens", "_batches", "_validation", "_initialisation", "_onnx_format", "_quantization"},
+    {"_text_encoder"},
     {"_module", "_multilabel"},
     {"_net", "onnx", "_onnx_export"},
     {"_base", "_optimization"},

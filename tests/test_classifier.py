@@ -357,9 +357,7 @@ def test_clone_and_unfitted_pickle_keep_parameters(make_classifier):
 
 
 def test_default_number_of_epochs_suits_few_and_many_texts():
-    from sklearn_bertlam._base import default_epochs
-
-    epochs = [default_epochs(n, 32) for n in (1, 50, 300, 3000, 300_000)]
+    epochs = [BertLamClassifier._epoch_range.epochs(n, 32) for n in (1, 50, 300, 3000, 300_000)]
     assert epochs == sorted(epochs, reverse=True)
     assert epochs[-1] <= 5
     assert epochs[0] >= 10

@@ -112,7 +112,9 @@ def test_a_precision_that_is_slow_here_works_with_a_warning(make_classifier, mon
     assert clf.predict_proba(TEXTS).shape == Y.shape
 
 
-@pytest.mark.parametrize(("seconds", "expected"), [((4, 1), torch.bfloat16), ((1, 1), torch.float32), ((1, 2), torch.float32)])
+@pytest.mark.parametrize(
+    ("seconds", "expected"), [((4, 1), torch.bfloat16), ((1, 1), torch.float32), ((1, 2), torch.float32)]
+)
 def test_auto_precision_is_the_faster_one(monkeypatch, seconds, expected):
     monkeypatch.setattr(_runtime, "_cpu_has_bfloat16", lambda: True)
     monkeypatch.setattr(_runtime, "_fastest_products", lambda dtypes: dict(zip(dtypes, seconds, strict=True)))

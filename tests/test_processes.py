@@ -1,5 +1,7 @@
 """One fit in two processes, as torchrun and accelerate launch start them."""
 
+import importlib.util
+import json
 import os
 import socket
 import subprocess
@@ -23,28 +25,38 @@ assert not torch.distributed.is_initialized()
 """
 
 
+def announcements(n_processes):
+    """What a launcher tells each process."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(n_processes)}
+    return [{**common, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(n_processes)]
+
+
 @pytest.fixture
 def run(tiny_encoder, tmp_path):
     """Fit in one process or in two, and return what each of them ended with."""
-    import json
 
-    def run(n_processes, **settings):
+    def run(n_processes, launcher=None, **settings):
         out = tmp_path / str(n_processes)
         out.mkdir()
         settings = {"encoder": tiny_encoder, "max_length": 32, "max_epochs": 3, "batch_size": 5, "device": "cpu"} | settings
         settings |= {"precision": "float32", "label_names": LABELS}
         (tmp_path / "input.json").write_text(json.dumps([TEXTS, Y.tolist(), settings, str(out)]))
         (tmp_path / "train.py").write_text(PROGRAM)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = str(free.getsockname()[1])
-        common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(n_processes), "OMP_NUM_THREADS": "1"}
-        common["PYTHONPATH"] = str(Path(__file__).parents[1])
-        announced = (
-            [{}] if n_processes == 1 else [{**common, "RANK": str(i), "LOCAL_RANK": str(i)} for i in range(n_processes)]
-        )
-        command = [sys.executable, str(tmp_path / "train.py"), str(tmp_path / "input.json")]
-        running = [subprocess.Popen(command, env=os.environ | env, stderr=subprocess.PIPE, text=True) for env in announced]
+        program = [str(tmp_path / "train.py"), str(tmp_path / "input.json")]
+        announced = [{}] if n_processes == 1 or launcher else announcements(n_processes)
+        environment = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
+        running = [
+            subprocess.Popen(
+                [sys.executable, *(launcher or []), *program],
+                env=os.environ | environment | ranks,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for ranks in announced
+        ]
         for process in running:
             _, errors = process.communicate(timeout=120)
             assert process.returncode == 0, errors
@@ -65,4 +77,21 @@ def test_two_processes_end_where_one_does(run):
 
 def test_processes_agree_without_a_seed_and_with_empty_shares(run):
     first, second = run(2, batch_size=11, max_epochs=1)  # the last batch has one text
+    np.testing.assert_array_equal(first["proba"], second["proba"])
+
+
+LAUNCHERS = {
+    "torchrun": "torch.distributed.run --standalone --nproc-per-node 2",
+    # several processes without MPI are "multi_gpu" to accelerate, on whatever device they then find
+    "accelerate": "accelerate.commands.launch --multi_gpu --num_processes 2 --num_machines 1 --mixed_precision no "
+    "--dynamo_backend no --main_process_port 0",
+}
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_launchers_start_two_processes_that_end_alike(run, launcher):
+    module, *options = LAUNCHERS[launcher].split()
+    if importlib.util.find_spec(module.split(".")[0]) is None:
+        pytest.skip(f"needs {launcher}")
+    first, second = run(2, launcher=["-m", module, *options], random_state=0, max_epochs=1)
     np.testing.assert_array_equal(first["proba"], second["proba"])

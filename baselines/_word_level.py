@@ -1,0 +1,100 @@
+"""What the classifiers that learn their own words share: vocabulary, embedding, learning rate."""
+
+from __future__ import annotations
+
+import os
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.utils._param_validation import Interval
+from torch import nn
+
+from sklearn_bertlam._base import EpochRange, NeuralTextClassifier
+from sklearn_bertlam._batches import PackedTexts, TextDataset
+from sklearn_bertlam._encoders import learn_word_tokenizer
+from sklearn_bertlam._initialisation import log_odds
+
+from ._word_vectors import load_word_vectors
+
+TOKENS_AT_ONCE = 2**15
+_PARAMETERS = (
+    "max_length",
+    "dropout",
+    "learning_rate",
+    "batch_size",
+    "max_epochs",
+    "early_stopping",
+    "validation_fraction",
+    "n_iter_no_change",
+    "pos_weight",
+    "threshold",
+    "device",
+    "random_state",
+    "verbose",
+)
+_START = 0.1  # standard deviation of words without a pretrained vector
+
+
+class WordEmbedding(nn.Embedding):
+    """Trainable word vectors, laid out as a grid with zeros for padding.
+
+    Parameters
+    ----------
+    tokenizer : PreTrainedTokenizerFast
+        Its vocabulary.
+    size : int
+        E, the numbers per word.
+    path : str, path-like or None
+        A file of vectors to start from, for the words that it has.
+    """
+
+    def __init__(self, tokenizer: Any, size: int, path: str | os.PathLike | None):
+        super().__init__(len(tokenizer), size)
+        nn.init.normal_(self.weight, std=_START)
+        if path is not None:
+            rows, vectors = load_word_vectors(path, tokenizer.get_vocab(), size)
+            self.weight.data[torch.from_numpy(rows)] = torch.from_numpy(vectors)
+
+    def grid(self, batch: PackedTexts) -> torch.Tensor:
+        """Return the word vectors (B, L, E) of a batch."""
+        return batch.to_grid(self(batch.ids))
+
+
+class WordLevelClassifier(NeuralTextClassifier):
+    """Base of the classifiers whose vocabulary and word vectors are learned in ``fit``."""
+
+    _epoch_range = EpochRange(fewest_updates=400, fewest_epochs=10, most_epochs=200)
+    label_names: Any = None
+    weight_decay = 0.0
+    warmup_fraction = 0.1
+    warm_start = False
+    callbacks = None
+    precision = "float32"
+    _parameter_constraints: dict = {
+        **{name: NeuralTextClassifier._parameter_constraints[name] for name in _PARAMETERS},
+        "vocabulary_size": [Interval(Integral, 3, None, closed="left")],
+        "embedding_size": [Interval(Integral, 1, None, closed="left")],
+        "word_vectors": [str, os.PathLike, None],
+    }
+
+    def _make_tokenizer(self, texts):
+        return learn_word_tokenizer([*texts, *(self._label_texts or [])], self.vocabulary_size)
+
+    def _make_module(self, data: TextDataset, random_state: np.random.RandomState, precision: torch.dtype) -> nn.Module:
+        embedding = WordEmbedding(self.tokenizer_, self.embedding_size, self.word_vectors)
+        return self._make_network(embedding, data).to(self.device_)
+
+    def _make_network(self, embedding: WordEmbedding, data: TextDataset) -> nn.Module:
+        """Return the network over the word vectors, as training starts with it."""
+        raise NotImplementedError
+
+    def _head_learning_rate(self) -> float:
+        return self.learning_rate
+
+
+def start_from_log_odds(layer: Any, data: TextDataset) -> None:
+    """Let the bias of a last layer start with each label's log-odds, instead of learning them first."""
+    bias = log_odds(data.known_targets, data.sample_weight[data.rows])
+    layer.bias.data.copy_(torch.from_numpy(bias))

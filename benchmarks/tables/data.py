@@ -1,0 +1,91 @@
+"""Find out what a folder holds, and make train, val and test of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sklearn_bertlam.datasets import load_aapd, load_jsonl_dir, load_rcv1_v2
+
+_MOST_VALIDATION = 1000
+_PUBLISHED_AAPD_TRAIN = 53_840
+
+
+@dataclass(frozen=True)
+class Documents:
+    """Texts with their indicators, and what has to be said about them.
+
+    Attributes
+    ----------
+    train, val, test : tuple of (list of str, csr_array)
+        The splits.
+    descriptions : dict of str to str
+        The text of each label, in the order of the columns.
+    remarks : tuple of str
+        Sentences for the report.
+    """
+
+    train: tuple[list[str], Any]
+    val: tuple[list[str], Any]
+    test: tuple[list[str], Any]
+    descriptions: dict[str, str]
+    remarks: tuple[str, ...]
+
+
+def data_name(folder: Path) -> str:
+    """Return "aapd" or "rcv1-v2" where the paper's data is meant, else the folder's name."""
+    name = folder.resolve().name
+    known = {"aapd": "aapd", "rcv1": "rcv1-v2"}
+    return next((data for word, data in known.items() if word in name.lower()), name)
+
+
+def load_documents(folder: Path, train_size: int | None) -> Documents:
+    """Read a folder of JSON lines, of SGM's files or of LYRL2004's, and cut the training documents to ``train_size``."""
+    name = data_name(folder)
+    data = _read(folder, name)
+    remarks = []
+    if "test" not in data:
+        raise SystemExit(f"{folder} has no test split; systems are compared on test.jsonl or test.jsonl.gz.")
+    train, test = (data.train.data, data.train.target), (data.test.data, data.test.target)
+    if name == "aapd" and len(train[0]) != _PUBLISHED_AAPD_TRAIN:
+        remarks.append(
+            f"Published AAPD test, reconstructed train ({len(train[0]):,} documents). The paper's systems learned from the "
+            f"published {_PUBLISHED_AAPD_TRAIN:,}, so compare the systems here with each other."
+        )
+    if "val" in data:
+        val = data.val.data, data.val.target
+    else:
+        train, val = _cut_off_validation(*train)
+        remarks.append(
+            f"There was no val split: {len(val[0]):,} training documents, drawn with seed 0, were set aside to tune on."
+        )
+    if train_size is not None and train_size < len(train[0]):
+        rows = np.random.RandomState(0).permutation(len(train[0]))[:train_size]  # the same for all systems
+        train = _rows(*train, rows)
+        remarks.append(f"All systems learned from the same {train_size:,} training documents, drawn with seed 0.")
+    seen = np.asarray(train[1].sum(axis=0)).ravel()
+    unseen = data.target_names[(seen == 0) & (np.asarray(test[1].sum(axis=0)).ravel() > 0)]
+    if len(unseen):
+        names = ", ".join(map(str, unseen[:10])) + (", ..." if len(unseen) > 10 else "")
+        remarks.append(f"{len(unseen)} label(s) of test are in no training document and count as missed: {names}.")
+    descriptions = {name: data.label_descriptions.get(name, name) for name in data.target_names}
+    return Documents(train, val, test, descriptions, tuple(remarks))
+
+
+def _read(folder: Path, name: str) -> Any:
+    if (folder / "text_train").is_file() or any(folder.glob("lyrl2004_tokens_*")):
+        return load_rcv1_v2(folder) if name == "rcv1-v2" or any(folder.glob("lyrl*")) else load_aapd(folder)
+    return load_jsonl_dir(folder)
+
+
+def _cut_off_validation(texts: list[str], target: Any) -> tuple[Any, Any]:
+    order = np.random.RandomState(0).permutation(len(texts))
+    n = min(_MOST_VALIDATION, -(-len(texts) // 10))
+    return _rows(texts, target, np.sort(order[n:])), _rows(texts, target, np.sort(order[:n]))
+
+
+def _rows(texts: list[str], target: Any, rows: np.ndarray) -> tuple[list[str], Any]:
+    return [texts[row] for row in rows], target[rows]

@@ -1,0 +1,89 @@
+"""What networks with a pretrained encoder share: token vectors and text vectors of packed texts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.functional import pad
+
+from . import _attention
+from ._batches import PackedTexts, TextRows
+from ._bert import LinearFactory, PackedBert, is_bert, linear_in, packed_linear_in
+from ._tokens import RaggedTokens
+
+_TOKENS_AT_ONCE = 8192
+
+
+def mean_vector(tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Return the mean (B, H) of the token vectors that the mask lets through."""
+    return _attention.pool(_attention.mean_attention(mask), tokens)
+
+
+def full_precision(tokens: torch.Tensor) -> torch.autocast:
+    """Leave autocast, which is for the encoder only."""
+    return torch.autocast(tokens.device.type, enabled=False)
+
+
+class TextEncoder(nn.Module):
+    """Base of the networks that read texts by a pretrained encoder.
+
+    Parameters
+    ----------
+    encoder : Module
+        A transformers model whose output has ``last_hidden_state`` (B, L, H).
+    """
+
+    def __init__(self, encoder: Any):
+        super().__init__()
+        self.encoder = encoder
+        self.hidden_size: int = encoder.config.hidden_size
+
+    def encode(self, *batches: PackedTexts, encoder: PackedBert | None = None) -> list[torch.Tensor]:
+        """Equation 1: one vector per token, (B, L, H) in float32 for every batch. All go through the encoder together."""
+        if not is_bert(self.encoder):
+            return [self._encode_padded(batch) for batch in batches]
+        ids, positions = (torch.cat([getattr(batch, name) for batch in batches]) for name in ("ids", "positions"))
+        make_linear = linear_in(self._precision())
+        with full_precision(ids):
+            encoder = encoder or PackedBert(self.encoder, make_linear)
+            tokens = encoder(ids, positions, [length for batch in batches for length in batch.lengths])  # (T, H)
+        parts = tokens.split([len(batch.ids) for batch in batches])
+        return [batch.to_grid(part) for batch, part in zip(batches, parts, strict=True)]
+
+    def _encode_padded(self, batch: PackedTexts) -> torch.Tensor:
+        width = batch.content_mask.shape[1]
+        longest = max(batch.lengths[: len(batch)])  # the encoder may not have positions for more
+        mask = batch.to_grid(torch.ones_like(batch.ids))[:, :longest]
+        ids = batch.to_grid(batch.ids, batch.pad_id)[:, :longest]
+        output = self.encoder(input_ids=ids, attention_mask=mask)
+        return pad(output.last_hidden_state.float(), (0, 0, 0, width - longest))  # (B, L, H)
+
+    def _precision(self) -> torch.dtype:
+        device = self._device.type
+        return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    def packed_encoder(self, make_linear: LinearFactory | None = None) -> PackedBert | None:
+        """Lay out the encoder's weights once for many batches of a prediction; None where it is not of the kind of BERT."""
+        if not is_bert(self.encoder):
+            return None
+        make_linear = make_linear or packed_linear_in(self._precision(), self._device)
+        with torch.autocast(self._device.type, enabled=False):
+            return PackedBert(self.encoder, make_linear)
+
+    def text_vectors(self, tokens: RaggedTokens, encoder: PackedBert | None = None) -> torch.Tensor:
+        """Return one vector per text (n, H), the mean over its word-pieces."""
+        vectors = torch.empty(len(tokens), self.hidden_size, device=self._device)
+        rows = np.argsort(-tokens.lengths, kind="stable")
+        for part, texts in TextRows(tokens, rows).parts(_TOKENS_AT_ONCE):
+            texts = texts.to(vectors.device)
+            (encoded,) = self.encode(texts, encoder=encoder)
+            with full_precision(encoded):
+                vectors[torch.from_numpy(rows[part])] = mean_vector(encoded, texts.content_mask)
+        return vectors
