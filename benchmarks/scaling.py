@@ -179,7 +179,8 @@ def measure_training(options: argparse.Namespace) -> dict[str, Any]:
             for name, (n_processes, n_threads) in TRAINED.items():
                 launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={n_processes}"]
                 command = [*launcher, "-m", "benchmarks.scaling_train", str(task), str(out)]
-                subprocess.run(command, check=True, env=os.environ | {"OMP_NUM_THREADS": str(n_threads)})
+                threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(n_threads))  # Dask has set both to 1
+                subprocess.run(command, check=True, env=os.environ | threads)
                 rates[name].append(json.loads(out.read_text(encoding="utf-8")))
                 print(f"... training, {name}: {rates[name][-1]:.1f} documents/s", flush=True)
     return {"documents": len(content["texts"]), "documents_per_second": rates}
