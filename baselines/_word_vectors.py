@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -43,8 +44,9 @@ def load_word_vectors(path: str | os.PathLike, vocabulary: dict[str, int], size:
     try:
         with gzip.open(file_name) if file_name.endswith(".gz") else open(file_name, "rb") as file:
             found = dict((_read_binary if is_binary else _read_text)(file, Path(file_name).name, vocabulary, size))
-    except OSError as error:
-        raise WordVectorsError(f"word_vectors={file_name!r} cannot be read: {error.strerror or error}.") from error
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise WordVectorsError(f"word_vectors={file_name!r} cannot be read: {reason}.") from error
     rows = np.fromiter(found, dtype=np.int64, count=len(found))
     return rows, np.array(list(found.values()), dtype=np.float32).reshape(len(found), size)
 

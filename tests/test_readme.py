@@ -13,6 +13,12 @@ EXAMPLES = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 WITH_DOCTESTS = [
     "sklearn_bertlam._classifier",
     "sklearn_bertlam.baselines._binary_relevance",
+    "sklearn_bertlam.baselines._cnn_rnn",
+    "sklearn_bertlam.baselines._encoder",
+    "sklearn_bertlam.baselines._leam",
+    "sklearn_bertlam.baselines._magnet",
+    "sklearn_bertlam.baselines._sgm",
+    "sklearn_bertlam.baselines._text_cnn",
     "sklearn_bertlam.datasets._support_requests",
 ]
 

@@ -1,0 +1,202 @@
+"""benchmarks.tables on small data, as a user would run it."""
+
+import gzip
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import LABELS, TEXTS, Y
+from sklearn.metrics import f1_score
+
+from benchmarks.bootstrap import bootstrap_micro_f1, document_counts, interval, micro_f1
+from benchmarks.scoring import best_threshold
+from benchmarks.systems import DEFAULT_SYSTEMS, SYSTEMS, make_system
+from benchmarks.tables.__main__ import main
+
+ROOT = Path(__file__).parents[1]
+
+
+def write_split(file, texts, y):
+    lines = (
+        json.dumps({"text": text, "labels": [label for label, one in zip(LABELS, row, strict=True) if one]})
+        for text, row in zip(texts, y, strict=True)
+    )
+    file.write_bytes(gzip.compress("\n".join(lines).encode()))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    data = tmp_path / "messages"
+    data.mkdir()
+    for split in ("train", "val", "test"):
+        write_split(data / f"{split}.jsonl.gz", TEXTS * 2, np.vstack([Y, Y]))
+    return data
+
+
+def tables(folder, out, *options):
+    return main(["--data", str(folder), "--out", str(out), *options])
+
+
+def test_a_table_of_two_systems(folder, tmp_path, capsys):
+    out = tmp_path / "out"
+    options = ["--systems", "binary-relevance", "binary-relevance-svm", "--reference", "binary-relevance"]
+    assert tables(folder, out, *options, "--threshold", "tuned") == 0
+    results = json.loads((out / "results.json").read_text())
+    row = results["summary"]["binary-relevance-svm"]
+    assert row["f1_micro"] > 0.9
+    low, high = row["f1_micro_interval"]
+    assert 0 <= low <= row["f1_micro"] <= high <= 1
+    assert results["runs"]["binary-relevance-svm"]["0"]["chosen"]["estimator__C"] in (0.1, 0.3, 1.0)
+    report = (out / "results.md").read_text()
+    assert report in capsys.readouterr().out
+    assert str(tmp_path) not in report
+    assert "Binary Relevance (TF-IDF + linear SVM)" in report
+    assert (out / "results.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_runs_that_are_there_are_not_done_again(folder, tmp_path):
+    out = tmp_path / "out"
+    tables(folder, out, "--systems", "binary-relevance")
+    file = out / "runs" / "binary-relevance-0.json"
+    first = file.stat().st_mtime_ns
+    with pytest.raises(SystemExit, match="--resume"):
+        tables(folder, out, "--systems", "binary-relevance")
+    assert tables(folder, out, "--systems", "binary-relevance", "binary-relevance-svm", "--resume") == 0
+    assert file.stat().st_mtime_ns == first
+    assert len(json.loads((out / "results.json").read_text())["summary"]) == 2
+    with pytest.raises(SystemExit, match="train_size|documents: .*24.*12"):
+        tables(folder, out, "--train-size", "12", "--resume")
+    assert file.stat().st_mtime_ns == first
+
+
+def test_a_killed_run_goes_on(folder, tmp_path):
+    """Killed in the middle, nothing half-written is left, and the next call ends with all runs."""
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "benchmarks.tables", "--data", str(folder), "--out", str(out), "--resume"]
+    command += ["--systems", "binary-relevance", "binary-relevance-svm"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(timeout=6)
+    process.kill()
+    process.wait()
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    assert sorted(file.name for file in (out / "runs").iterdir() if file.suffix == ".json") == [
+        "binary-relevance-0.json",
+        "binary-relevance-svm-0.json",
+    ]
+
+
+def test_a_system_that_fails_does_not_cost_the_others(folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    out = tmp_path / "out"
+    options = ["--systems", "frozen", "binary-relevance", "--encoder", "no-such-model/at-all"]
+    assert tables(folder, out, *options, "--reference", "binary-relevance") == 1
+    assert "EncoderNotFoundError" in (out / "results.md").read_text()
+    assert list(json.loads((out / "results.json").read_text())["summary"]) == ["binary-relevance"]
+
+
+def test_neural_systems_are_run_with_the_shared_settings(folder, tmp_path, tiny_encoder):
+    out = tmp_path / "out"
+    options = ["--systems", "text-cnn", "label-wise", "--encoder", tiny_encoder, "--max-length", "16", "--epochs", "1"]
+    assert tables(folder, out, *options, "--seeds", "0", "1") == 0
+    summary = json.loads((out / "results.json").read_text())["summary"]
+    assert {row["seeds"] for row in summary.values()} == {2}
+    assert summary["text-cnn"]["difference"] == pytest.approx(
+        summary["text-cnn"]["f1_micro"] - summary["label-wise"]["f1_micro"]
+    )
+    assert tiny_encoder not in (out / "results.md").read_text()
+
+
+def test_what_the_data_lacks_is_said(folder, tmp_path, capsys):
+    (folder / "val.jsonl.gz").unlink()
+    write_split(folder / "train.jsonl.gz", TEXTS, Y * [1, 1, 0])
+    out = tmp_path / "out"
+    tables(folder, out, "--systems", "binary-relevance", "--threshold", "tuned", "--reference", "binary-relevance")
+    report = (out / "results.md").read_text()
+    assert "There was no val split: 2 training documents" in report
+    assert "1 label(s) of test are in no training document and count as missed: thank" in report
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda folder: [file.unlink() for file in folder.iterdir()], "train.jsonl"),
+        (lambda folder: (folder / "test.jsonl.gz").unlink(), "no test split"),
+        (lambda folder: (folder / "val.jsonl.gz").write_bytes(gzip.compress(b'{"text": 1}\n')), "val.jsonl.gz, line 1"),
+    ],
+)
+def test_data_that_cannot_be_read_is_refused(folder, tmp_path, spoil, message):
+    spoil(folder)
+    with pytest.raises(SystemExit, match=message):
+        tables(folder, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_other_folders_are_left_alone(folder, tmp_path):
+    with pytest.raises(SystemExit, match="no folder"):
+        tables(tmp_path / "missing", tmp_path / "out")
+    with pytest.raises(SystemExit, match="not empty"):
+        tables(folder, folder)
+    with pytest.raises(SystemExit):
+        tables(folder, tmp_path / "out", "--threshold", "tuned", "--split", "val")
+
+
+def test_every_system_can_be_made():
+    for name in SYSTEMS:
+        system = make_system(name, encoder="folder", label_names={"a": "b"}, max_length=64, max_epochs=2, random_state=3)
+        parameters = system.get_params(deep=False)
+        assert parameters.get("encoder", "folder") == "folder"
+        assert parameters.get("max_epochs", 2) == 2
+        assert parameters.get("max_length") in ({500, None} if SYSTEMS[name].reads_words else {64})
+    assert "sgm-ge" in DEFAULT_SYSTEMS
+
+
+# -------------------------------------------------------------------------------------------------------------- arithmetic
+
+
+def test_the_best_threshold_is_the_best_of_all():
+    random = np.random.default_rng(0)
+    for _ in range(20):
+        y = random.integers(2, size=(12, 3))
+        scores = random.integers(6, size=(12, 3)) / 7.0  # many are equal
+        found = f1_score(y, scores > best_threshold(y, scores), average="micro", zero_division=0)
+        every = [f1_score(y, scores > t, average="micro", zero_division=0) for t in np.linspace(-1, 1, 57)]
+        assert found == pytest.approx(max(every))
+
+
+def test_counts_give_the_micro_f1_of_scikit_learn():
+    random = np.random.default_rng(1)
+    y, predicted = random.integers(2, size=(2, 40, 5))
+    assert micro_f1(document_counts(y, predicted).sum(axis=0)) == pytest.approx(f1_score(y, predicted, average="micro"))
+
+
+def test_bootstrap_intervals_cover_as_often_as_they_say():
+    """Documents from a population whose micro-F1 is known: 95 % of the intervals hold it, give or take."""
+    random = np.random.default_rng(2)
+
+    def draw(n):
+        y = random.random((n, 4)) < 0.4
+        return document_counts(y, np.where(random.random((n, 4)) < 0.8, y, ~y))
+
+    truth = micro_f1(draw(200_000).sum(axis=0))
+    covered = []
+    for _ in range(60):
+        low, high = interval(bootstrap_micro_f1({"a": draw(100)})["a"])
+        covered.append(low <= truth <= high)
+    assert 0.85 <= np.mean(covered) <= 1.0
+
+
+def test_differences_are_paired():
+    """Two systems that differ on one document only have a narrow difference, whatever their own intervals are."""
+    random = np.random.default_rng(3)
+    y = random.integers(2, size=(200, 5))
+    first = np.where(random.random(y.shape) < 0.7, y, 1 - y)
+    second = first.copy()
+    second[0] = y[0]
+    scores = bootstrap_micro_f1({"first": document_counts(y, first), "second": document_counts(y, second)})
+    low, high = interval(scores["second"] - scores["first"])
+    own_low, own_high = interval(scores["first"])
+    assert 0 <= low <= high < (own_high - own_low) / 3
