@@ -20,7 +20,7 @@ from sklearn_bertlam._encoders import check_max_length, load_model, load_tokeniz
 from sklearn_bertlam._text_encoder import TextEncoder, full_precision
 from sklearn_bertlam._tokens import tokenize
 
-from ._recurrent import read_both_ways
+from ._recurrent import BidirectionalLSTM
 from ._word_level import start_from_log_odds
 
 
@@ -98,7 +98,7 @@ class MAGNET(TextEncoder):
     ):
         super().__init__(encoder.requires_grad_(False))
         n_labels, size = len(adjacency), 2 * hidden_size
-        self.reader = nn.LSTM(self.hidden_size, hidden_size, bidirectional=True, batch_first=True)
+        self.reader = BidirectionalLSTM(self.hidden_size, hidden_size)
         self.adjacency = nn.Parameter(adjacency)
         sizes = [self.hidden_size, *[size] * n_layers]
         layers = [GraphAttention(sizes[layer], size, n_heads) for layer in range(n_layers)]
@@ -134,8 +134,8 @@ class MAGNET(TextEncoder):
         with torch.no_grad():
             (tokens,) = self.encode(batch, encoder=prepared and prepared.encoder)  # (B, L, H)
         with full_precision(tokens):
-            _, (hidden, _) = read_both_ways(self.reader, self.dropout(tokens), batch)  # (2, B, F / 2)
-            texts = torch.cat([hidden[0], hidden[1]], dim=1)  # (B, F)
+            _, last = self.reader(self.dropout(tokens), batch)  # (B, 1, F)
+            texts = last.squeeze(1)  # (B, F)
             labels = self.labels() if prepared is None else prepared.labels
             return self.dropout(texts) @ labels.T + self.bias
 

@@ -1,10 +1,9 @@
-"""Recurrent networks over packed texts and over hypotheses."""
+"""Recurrent networks over texts and over hypotheses."""
 
 from __future__ import annotations
 
 import torch
 from torch import nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from sklearn_bertlam._batches import PackedTexts
 
@@ -38,11 +37,42 @@ class StackedCells(nn.Module):
         return x.unflatten(0, shape), h, c
 
 
-def read_both_ways(
-    lstm: nn.LSTM, vectors: torch.Tensor, batch: PackedTexts
-) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
-    """Run an LSTM over the tokens (B, L, E) of each text and not over padding; an empty text has one vector of zeros."""
-    lengths = torch.tensor([max(1, length) for length in batch.lengths[: len(batch)]])
-    packed = pack_padded_sequence(vectors, lengths, batch_first=True, enforce_sorted=False)
-    output, state = lstm(packed)
-    return pad_packed_sequence(output, batch_first=True, total_length=vectors.shape[1])[0], state
+class BidirectionalLSTM(nn.Module):
+    """An LSTM that reads texts (B, L, E) forwards and one that reads them backwards, layer by layer.
+
+    For the second one, each text is turned around inside its own length. So padding comes last for both and changes nothing,
+    and on a CPU this is several times faster than packed sequences.
+
+    Parameters
+    ----------
+    size : int
+        E, the numbers per token.
+    hidden_size : int
+        H, the units of either direction.
+    n_layers : int
+        Layers; each reads both directions of the one before.
+    dropout : float
+        Dropout between layers.
+    """
+
+    def __init__(self, size: int, hidden_size: int, n_layers: int = 1, dropout: float = 0.0):
+        super().__init__()
+        sizes = [size, *[2 * hidden_size] * (n_layers - 1)]
+        self.forwards = nn.ModuleList(nn.LSTM(n, hidden_size, batch_first=True) for n in sizes)
+        self.backwards = nn.ModuleList(nn.LSTM(n, hidden_size, batch_first=True) for n in sizes)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: torch.Tensor, batch: PackedTexts) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return outputs (B, L, 2 H) and each layer's last states (B, n_layers, 2 H); an empty text counts as one token."""
+        lengths = torch.tensor(batch.lengths[: len(batch)], device=x.device).clamp(min=1)
+        positions = torch.arange(x.shape[1], device=x.device)
+        turned = lengths[:, None] - 1 - positions
+        turned = torch.where(turned >= 0, turned, positions)[:, :, None]  # (B, L, 1)
+        last, states = (lengths - 1)[:, None, None], []
+        for layer, (forwards, backwards) in enumerate(zip(self.forwards, self.backwards, strict=True)):
+            x = self.dropout(x) if layer else x
+            there, _ = forwards(x)
+            back, _ = backwards(x.take_along_dim(turned, dim=1))
+            states.append(torch.cat([there.take_along_dim(last, dim=1), back.take_along_dim(last, dim=1)], dim=2))
+            x = torch.cat([there, back.take_along_dim(turned, dim=1)], dim=2)
+        return x, torch.cat(states, dim=1)

@@ -12,7 +12,7 @@ from torch import nn
 
 from sklearn_bertlam._batches import PackedTexts, TextDataset
 
-from ._recurrent import StackedCells, read_both_ways
+from ._recurrent import BidirectionalLSTM, StackedCells
 from ._sequence import LabelGenerator, SequenceClassifier, State, label_frequencies
 from ._word_level import WordEmbedding
 
@@ -69,9 +69,7 @@ class SGM(LabelGenerator):
     ):
         super().__init__(frequencies, beam_width=beam_width, max_labels=max_labels)
         self.embedding = embedding
-        self.reader = nn.LSTM(
-            embedding.embedding_dim, hidden_size // 2, num_layers=2, bidirectional=True, batch_first=True, dropout=dropout
-        )
+        self.reader = BidirectionalLSTM(embedding.embedding_dim, hidden_size // 2, n_layers=2, dropout=dropout)
         self.labels = nn.Embedding(self.n_labels + 2, label_size)
         self.writer = StackedCells(label_size, hidden_size, dropout)
         self.attend = nn.Linear(hidden_size, hidden_size, bias=False)
@@ -83,11 +81,10 @@ class SGM(LabelGenerator):
             self.gate = nn.ModuleList([nn.Linear(label_size, label_size, bias=False) for _ in range(2)])
 
     def read(self, batch: PackedTexts) -> tuple[EncodedText, State]:
-        """Encode the words; the decoder starts from the encoder's last state, both directions side by side."""
+        """Encode the words; the decoder starts from the encoder's last outputs, both directions side by side."""
         words = self.dropout(self.embedding.grid(batch))  # (B, L, E)
-        encoded, (hidden, cell) = read_both_ways(self.reader, words, batch)
-        h, c = (torch.stack([part[0::2], part[1::2]], dim=-2).flatten(-2) for part in (hidden, cell))  # (layers, B, H)
-        state: State = (h.transpose(0, 1)[:, None], c.transpose(0, 1)[:, None])  # (B, 1, layers, H)
+        encoded, last = self.reader(words, batch)  # (B, L, H), (B, layers, H)
+        state: State = (last[:, None], torch.zeros_like(last)[:, None])  # (B, 1, layers, H)
         if self.gate is not None:
             nothing_yet = encoded.new_zeros(len(batch), 1, self.n_labels + 2)
             nothing_yet[:, :, self.start] = 1.0

@@ -65,7 +65,7 @@ class WordEmbedding(nn.Embedding):
 class WordLevelClassifier(NeuralTextClassifier):
     """Base of the classifiers whose vocabulary and word vectors are learned in ``fit``."""
 
-    _epoch_range = EpochRange(fewest_updates=400, fewest_epochs=10, most_epochs=200)
+    _epoch_range = EpochRange(fewest_updates=1500, fewest_epochs=10, most_epochs=200)
     label_names: Any = None
     weight_decay = 0.0
     warmup_fraction = 0.1

@@ -10,6 +10,7 @@ from sklearn_bertlam._batches import pack
 from sklearn_bertlam._tokens import tokenize
 from sklearn_bertlam.baselines import LEAMClassifier, MAGNETClassifier, TextCNNClassifier
 from sklearn_bertlam.baselines._magnet import make_adjacency
+from sklearn_bertlam.baselines._recurrent import BidirectionalLSTM
 
 SMALL = {"embedding_size": 6, "batch_size": 4, "max_epochs": 1, "random_state": 0}
 
@@ -158,3 +159,25 @@ def test_magnet_without_label_texts_learns_its_nodes(magnet):
     clf = magnet().fit(TEXTS, Y)
     assert isinstance(clf.module_.nodes, torch.nn.Parameter)
     assert clf.predict_proba(TEXTS).shape == Y.shape
+
+
+# ---------------------------------------------------------------------------------------------------------------- recurrent
+
+
+def test_reading_both_ways_equals_torch_on_each_text_alone():
+    clf = TextCNNClassifier(**{**SMALL, "max_epochs": 0}).fit(TEXTS, Y)
+    texts = ["thank you for the printer on fire", "the invoice is wrong", "fire", ""]
+    batch = batch_of(clf, texts)
+    reader = BidirectionalLSTM(6, 5, n_layers=2)
+    reference = torch.nn.LSTM(6, 5, num_layers=2, bidirectional=True, batch_first=True)
+    for layer in range(2):
+        for suffix, module in (("", reader.forwards[layer]), ("_reverse", reader.backwards[layer])):
+            for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+                getattr(reference, f"{name}_l{layer}{suffix}").data.copy_(getattr(module, f"{name}_l0").data)
+    x = batch.to_grid(torch.randn(len(batch.ids), 6))
+    with torch.no_grad():
+        outputs, states = reader(x, batch)
+        for row, length in enumerate((7, 4, 1, 1)):
+            expected, (hidden, _) = reference(x[row : row + 1, :length])
+            torch.testing.assert_close(outputs[row, :length], expected[0])
+            torch.testing.assert_close(states[row], hidden[:, 0].view(2, 10))
