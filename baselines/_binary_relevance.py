@@ -24,6 +24,8 @@ from sklearn_bertlam._validation import (
     check_texts,
 )
 
+_LARGEST_LOG_ODDS = 50.0
+
 
 def _predicts_probabilities(self) -> bool:
     estimators = self.estimators_ if hasattr(self, "estimators_") else [self._base_estimator()]
@@ -218,7 +220,7 @@ class _Constant(BaseEstimator):
         return np.tile([1.0 - self.value, self.value], (_num_samples(X), 1))
 
     def decision_function(self, X) -> np.ndarray:
-        return np.full(_num_samples(X), 2.0 * self.value - 1.0)
+        return np.full(_num_samples(X), (2.0 * self.value - 1.0) * _LARGEST_LOG_ODDS)
 
 
 def _fit_label(estimator, features, column: sp.csc_array, sample_weight: np.ndarray | None) -> Any:
@@ -240,4 +242,4 @@ def _decide(estimator, features) -> np.ndarray:
         return 2.0 * estimator.predict(features) - 1.0
     probabilities = estimator.predict_proba(features)[:, 1]
     with np.errstate(divide="ignore"):
-        return np.clip(np.log(probabilities) - np.log1p(-probabilities), -50, 50)
+        return np.clip(np.log(probabilities) - np.log1p(-probabilities), -_LARGEST_LOG_ODDS, _LARGEST_LOG_ODDS)

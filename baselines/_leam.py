@@ -209,6 +209,9 @@ class LEAMClassifier(WordLevelClassifier):
         self.random_state = random_state
         self.verbose = verbose
 
+    def _make_tokenizer(self, texts):
+        return super()._make_tokenizer([*texts, *(self._label_texts or [])])
+
     def _make_network(self, embedding: WordEmbedding, data: TextDataset) -> LEAM:
         width = _WIDTHS[self.variant] if self.width == "auto" else self.width
         labels = _label_vectors(embedding, self._tokenize_labels(), self.n_labels_)

@@ -170,7 +170,7 @@ def follow(values: torch.Tensor, origin: torch.Tensor) -> torch.Tensor:
 
 
 class SequenceLoss(MaskedBCEWithLogitsLoss):
-    """The weighted mean of negative log-likelihoods (B,) in training; binary cross-entropy of log-odds in validation."""
+    """The mean of weighted negative log-likelihoods (B,) in training; binary cross-entropy of log-odds in validation."""
 
     def forward(self, outputs: torch.Tensor, targets: torch.Tensor, sample_weight: torch.Tensor) -> torch.Tensor:
         """Return a scalar from outputs (B,) or (B, K), targets (B, K) and weights (B,)."""

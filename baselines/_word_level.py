@@ -80,7 +80,7 @@ class WordLevelClassifier(NeuralTextClassifier):
     }
 
     def _make_tokenizer(self, texts):
-        return learn_word_tokenizer([*texts, *(self._label_texts or [])], self.vocabulary_size)
+        return learn_word_tokenizer(texts, self.vocabulary_size)
 
     def _make_module(self, data: TextDataset, random_state: np.random.RandomState, precision: torch.dtype) -> nn.Module:
         embedding = WordEmbedding(self.tokenizer_, self.embedding_size, self.word_vectors)

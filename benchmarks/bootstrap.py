@@ -22,12 +22,12 @@ def micro_f1(counts: np.ndarray) -> np.ndarray:
 
 
 def bootstrap_micro_f1(counts: dict[str, np.ndarray], seed: int = 0) -> dict[str, np.ndarray]:
-    """Return the micro-F1 of every system in the same resamples of the documents.
+    """Return the micro-F1 of every system, its mean over seeds, in the same resamples of the documents.
 
     Parameters
     ----------
-    counts : dict of str to ndarray of shape (n, 2)
-        Of every system, as from ``document_counts``, on the same n documents; summed over seeds.
+    counts : dict of str to ndarray of shape (n_seeds, n, 2)
+        Of every system and each of its seeds, as from ``document_counts``, on the same n documents.
     seed : int, default=0
         Draws the resamples.
 
@@ -36,11 +36,11 @@ def bootstrap_micro_f1(counts: dict[str, np.ndarray], seed: int = 0) -> dict[str
     scores : dict of str to ndarray of shape (RESAMPLES,)
         Differences of two of them are paired.
     """
-    n_documents = len(next(iter(counts.values())))
+    n_documents = next(iter(counts.values())).shape[1]
     scores: dict[str, list[np.ndarray]] = {name: [] for name in counts}
     for times in _resamples(n_documents, np.random.default_rng(seed)):
         for name, count in counts.items():
-            scores[name].append(micro_f1(times @ count))
+            scores[name].append(np.mean([micro_f1(times @ of_seed) for of_seed in count], axis=0))
     return {name: np.concatenate(parts) for name, parts in scores.items()}
 
 

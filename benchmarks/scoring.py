@@ -65,21 +65,23 @@ def dense(y: Any) -> np.ndarray:
 
 def score(y_true: Any, y_pred: Any, y_score: np.ndarray) -> dict[str, float]:
     """Compute the metrics of the paper's tables, and two that do not depend on a threshold or on frequent labels."""
-    y_true, y_pred = dense(y_true), dense(y_pred)
+    y_true, y_pred = dense(y_true) == 1, dense(y_pred) == 1
+    entries = y_true.ravel(), y_pred.ravel()  # "micro" means: entries as if of one label
+    labels = [1] if y_true.shape[1] == 1 else None  # of a single column, scikit-learn would score "absent" as well
     return {
-        "f1_micro": float(f1_score(y_true, y_pred, average="micro", zero_division=0)),
-        "f1_macro": float(f1_score(y_true, y_pred, average="macro", zero_division=0)),
-        "precision_micro": float(precision_score(y_true, y_pred, average="micro", zero_division=0)),
-        "recall_micro": float(recall_score(y_true, y_pred, average="micro", zero_division=0)),
+        "f1_micro": float(f1_score(*entries, zero_division=0)),
+        "f1_macro": float(f1_score(y_true, y_pred, labels=labels, average="macro", zero_division=0)),
+        "precision_micro": float(precision_score(*entries, zero_division=0)),
+        "recall_micro": float(recall_score(*entries, zero_division=0)),
         "hamming_loss": float(hamming_loss(y_true, y_pred)),
-        "average_precision_micro": float(average_precision_score(y_true, y_score, average="micro")),
+        "average_precision_micro": float(average_precision_score(entries[0], y_score.ravel())),
     }
 
 
-def best_threshold(y_true: Any, y_score: np.ndarray) -> float:
+def best_threshold(y_true: Any, y_score: np.ndarray) -> np.float64:
     """Return the one threshold on all scores (n, K) above which predictions have the highest micro-F1, exactly.
 
-    Halfway between two scores; the higher one of equally good thresholds.
+    Halfway between two scores, in double precision; the higher one of equally good thresholds.
     """
     order = np.argsort(-y_score, axis=None, kind="stable")
     ranked, hits = y_score.ravel()[order], dense(y_true).ravel()[order] == 1
@@ -87,7 +89,10 @@ def best_threshold(y_true: Any, y_score: np.ndarray) -> float:
     f1 = 2 * np.cumsum(hits) / (n_predicted + hits.sum())
     f1[:-1][ranked[:-1] == ranked[1:]] = -1.0  # equal scores are predicted together
     best = int(np.argmax(f1))
-    return float(ranked[best] / 2 + ranked[best + 1] / 2) if best + 1 < len(ranked) else -np.inf
+    if best + 1 == len(ranked):
+        return np.float64(-np.inf)
+    upper, lower = float(ranked[best]), float(ranked[best + 1])
+    return np.float64(lower if np.isinf(lower) else lower + (upper - lower) / 2)  # numpy would round a float to float32
 
 
 def count_parameters(estimator: Any) -> int:

@@ -152,6 +152,8 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
             raise
 
     def _fit(self, X, y, sample_weight) -> None:
+        import torch
+
         from ._distributed import agreed, joined_processes
         from ._losses import mean_one_weights
         from ._runtime import (
@@ -184,6 +186,7 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
         with joined_processes(device):
             seed = agreed(make_random_state(self.random_state).randint(2**31 - 1), device)
             random_state = np.random.RandomState(seed)
+            precision = torch.bfloat16 if agreed(precision == torch.bfloat16, device) else torch.float32
             with isolated_torch_random_state(random_state, device):
                 self._train(texts, targets.matrix, weights, random_state, precision, goes_on)
 

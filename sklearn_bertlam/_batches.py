@@ -16,6 +16,7 @@ _BATCHES_PER_SORT = 50
 _LENGTH_NOISE = 0.1
 _ROUND_TOKENS_TO = 64  # so that shapes repeat, which spares the libraries underneath from preparing for new ones
 _ROUND_LENGTH_TO = 8
+_MOST_PADDING = 2  # cells of the grid for each token that may be computed on at once
 _FEWEST_TOKENS_COUNTED = 32  # a text costs memory for each label, too
 _TEXTS_PER_VALIDATION_BATCH = 1024
 
@@ -98,12 +99,17 @@ class TextRows:
         return len(self.rows)
 
     def parts(self, most_tokens: int) -> Iterator[tuple[slice, PackedTexts]]:
-        """Cut into parts of at most so many tokens, but of one text at least; a short text counts as one of 32 tokens."""
+        """Cut into parts of at most so many tokens, but of one text at least; a short text counts as one of 32 tokens.
+
+        Where short texts follow a long one, a part is also cut before its padding outgrows its tokens.
+        """
         sizes = np.maximum(self.tokens.lengths[self.rows], _FEWEST_TOKENS_COUNTED)
         offsets = np.concatenate([[0], np.cumsum(sizes)])
         start = 0
         while start < len(self.rows):
             stop = int(np.searchsorted(offsets, offsets[start] + most_tokens, side="right")) - 1
+            longest = max(1, int(self.tokens.lengths[self.rows[start]]))
+            stop = min(stop, start + _MOST_PADDING * most_tokens // longest)
             part = slice(start, max(start + 1, stop))
             yield part, pack(self.tokens, self.rows[part])
             start = part.stop

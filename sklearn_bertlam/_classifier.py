@@ -96,9 +96,10 @@ class BertLamClassifier(NeuralTextClassifier):
         "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:N".
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         The type to compute in; weights stay in float32. "auto" is bfloat16 where products in it are clearly
-        faster on this device, which a stopwatch decides in a moment.
+        faster on this device, which a stopwatch decides once per process; where a classifier is unpickled, anew.
     random_state : int, RandomState instance or None, default=None
-        Seed of weights, dropout and the order of texts. An int gives the same result on the same machine.
+        Seed of weights, dropout and the order of texts. An int gives the same result on the same machine, as far as
+        ``precision`` is the same.
     verbose : int, default=0
         1 shows a progress bar.
 

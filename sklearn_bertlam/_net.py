@@ -119,12 +119,13 @@ class TextNet(NeuralNet):
     def _add_up_over_processes(self, step: dict[str, torch.Tensor], n_texts: int) -> None:
         if n_processes() == 1:
             return
-        for parameter in self.module_.parameters():
+        trained = [parameter for parameter in self.module_.parameters() if parameter.requires_grad]
+        for parameter in trained:
             if parameter.grad is None:  # no text of this batch fell to this process
                 parameter.grad = torch.zeros_like(parameter)
         total = torch.tensor(float(n_texts), device=self.device)
         add_up([total])
-        sums = [step["loss"], *(parameter.grad for parameter in self.module_.parameters())]
+        sums = [step["loss"], *(parameter.grad for parameter in trained)]
         for tensor in sums:
             tensor.mul_(n_texts / total)
         add_up(sums)

@@ -13,6 +13,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from sklearn_bertlam import baselines
+from sklearn_bertlam._batches import TextRows
+from sklearn_bertlam._tokens import tokenize
 from sklearn_bertlam.exceptions import (
     EncoderNotFoundError,
     InvalidLabelNamesError,
@@ -101,20 +103,25 @@ def test_takes_the_place_of_any_classifier(make, system):
     assert search.best_params_[parameter] in (5, 8)
 
 
+def quick_learner(system, max_epochs):
+    """Parameters that learn a few documents by heart."""
+    if system == "frozen":
+        return {}
+    if system == "BERT":
+        return {"dropout": 0.0, "max_epochs": 30, "learning_rate": 1e-3, "head_learning_rate": 1e-2}
+    return {"dropout": 0.0, "max_epochs": max_epochs, "learning_rate": 1e-2}
+
+
 @pytest.mark.parametrize("system", TRAINED)
 def test_learns_32_documents_by_heart(make, system):
     texts = [f"{TEXTS[i % 12]} {TEXTS[(5 * i + 1) % 12]}" for i in range(32)]
     y = np.array([[label in text for label in LABELS] for text in texts], dtype=int)
-    parameters = {"max_epochs": 150, "learning_rate": 1e-2, "dropout": 0.0}
-    if system == "BERT":
-        parameters |= {"learning_rate": 1e-3, "head_learning_rate": 1e-2, "max_epochs": 30}
-    clf = make(system, **parameters).fit(texts, y)
+    clf = make(system, **quick_learner(system, max_epochs=150)).fit(texts, y)
     np.testing.assert_array_equal(clf.predict(texts), y)
     assert clf.history_[-1]["loss"] < clf.history_[0]["loss"]
 
 
-def test_unknown_entries_do_not_count(make, system):
-    """Whatever the unknown entry would have been, the model is the same."""
+def test_unknown_entries_are_legal(make, system):
     unknown = Y.astype(float)
     unknown[1::2, 0] = np.nan
     clf = make(system).fit(TEXTS, unknown)
@@ -132,11 +139,11 @@ def test_early_stopping_stops_and_reports(make, system):
 
 
 def test_sample_weights_of_zero_silence_a_document(make, system):
-    """A document that would teach the opposite has no effect on the direction of learning."""
+    """Every text is there twice, the second time with the opposite labels and no weight."""
     weights = np.array([1.0] * 12 + [0.0] * 12)
     opposite = np.vstack([Y, 1 - Y])
-    clf = make(system).fit(TEXTS * 2, opposite, sample_weight=weights)
-    assert np.isfinite(clf.predict_proba(TEXTS)).all()
+    clf = make(system, **quick_learner(system, max_epochs=40)).fit(TEXTS * 2, opposite, sample_weight=weights)
+    assert (clf.predict(TEXTS) == Y).mean() > 0.7
     with pytest.raises(ValueError, match="sample_weight"):
         make(system).fit(TEXTS, Y, sample_weight=-np.ones(12))
 
@@ -204,3 +211,15 @@ def test_all_names_can_be_listed_and_imported():
     assert all(getattr(baselines, name).__name__ == name for name in baselines.__all__)
     with pytest.raises(AttributeError, match="NoSuchClassifier"):
         _ = baselines.NoSuchClassifier
+
+
+def test_column_names_are_no_words_of_the_texts(make):
+    """The same y gives the same model, whether its columns have names or not."""
+    plain, named = make("TextCNN").fit(TEXTS, Y), make("TextCNN").fit(TEXTS, TRUE_LABELS.add_suffix(" unheard"))
+    np.testing.assert_array_equal(plain.predict_proba(TEXTS), named.predict_proba(TEXTS))
+
+
+def test_one_long_text_does_not_pad_thousands_of_short_ones(make):
+    clf = make("TextCNN").fit(TEXTS, Y)
+    texts = TextRows(tokenize(clf.tokenizer_, ["word " * 500, *["short text"] * 3000], 500), np.arange(3001))
+    assert max(part.content_mask.numel() for _, part in texts.parts(2**15)) <= 2 * 2**15 * 1.1

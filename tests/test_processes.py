@@ -17,9 +17,9 @@ import json, os, sys
 import numpy as np
 import torch
 torch.set_num_threads(1)
-from sklearn_bertlam import BertLamClassifier
-texts, y, settings, out = json.load(open(sys.argv[1]))
-clf = BertLamClassifier(**settings).fit(texts, np.array(y))
+from sklearn_bertlam import BertLamClassifier, baselines
+name, texts, y, settings, out = json.load(open(sys.argv[1]))
+clf = getattr(baselines, name, BertLamClassifier)(**settings).fit(texts, np.array(y))
 np.savez(f"{out}/{os.environ.get('RANK', 'alone')}.npz", proba=clf.predict_proba(texts), loss=clf.history_[-1]["loss"])
 assert not torch.distributed.is_initialized()
 """
@@ -38,12 +38,13 @@ def announcements(n_processes):
 def run(tiny_encoder, tmp_path):
     """Fit in one process or in two, and return what each of them ended with."""
 
-    def run(n_processes, launcher=None, **settings):
+    def run(n_processes, launcher=None, system="BertLamClassifier", **settings):
         out = tmp_path / str(n_processes)
         out.mkdir()
-        settings = {"encoder": tiny_encoder, "max_length": 32, "max_epochs": 3, "batch_size": 5, "device": "cpu"} | settings
-        settings |= {"precision": "float32", "label_names": LABELS}
-        (tmp_path / "input.json").write_text(json.dumps([TEXTS, Y.tolist(), settings, str(out)]))
+        settings = {"max_length": 32, "max_epochs": 3, "batch_size": 5, "device": "cpu"} | settings
+        if system in ("BertLamClassifier", "MAGNETClassifier"):
+            settings |= {"encoder": tiny_encoder, "precision": "float32", "label_names": LABELS}
+        (tmp_path / "input.json").write_text(json.dumps([system, TEXTS, Y.tolist(), settings, str(out)]))
         (tmp_path / "train.py").write_text(PROGRAM)
         program = [str(tmp_path / "train.py"), str(tmp_path / "input.json")]
         announced = [{}] if n_processes == 1 or launcher else announcements(n_processes)
@@ -78,6 +79,16 @@ def test_two_processes_end_where_one_does(run):
 def test_processes_agree_without_a_seed_and_with_empty_shares(run):
     first, second = run(2, batch_size=11, max_epochs=1)  # the last batch has one text
     np.testing.assert_array_equal(first["proba"], second["proba"])
+
+
+@pytest.mark.parametrize("system", ["LEAMClassifier", "SGMClassifier", "MAGNETClassifier"])
+def test_baselines_train_in_two_processes_as_in_one(run, system):
+    """A penalty, targets that the network reads, and an encoder that is not trained."""
+    settings = {"random_state": 0, "dropout": 0.0, "system": system} | ({"label_names": LABELS} if "LEAM" in system else {})
+    (alone,) = run(1, **settings)
+    first, second = run(2, **settings)
+    np.testing.assert_array_equal(first["proba"], second["proba"])
+    np.testing.assert_allclose(first["proba"], alone["proba"], atol=1e-3)
 
 
 LAUNCHERS = {

@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
     _claim(out, settings, options.resume)
     failures: dict[str, str] = {}
 
-    def report() -> None:
+    def report(is_last: bool) -> None:
         write_report(
             out,
             command=shlex.join(["python", "-m", "benchmarks.tables", *_portable(arguments)]),
@@ -51,6 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
             results=read_results(out, list(SYSTEMS)),
             failures=failures,
             reference=options.reference,
+            is_last=is_last,
         )
 
     for remark in documents.remarks:
@@ -63,9 +64,9 @@ def main(arguments: list[str] | None = None) -> int:
             if reason is not None:
                 failures[f"{SYSTEMS[task.system].title}, seed {task.seed}"] = reason
                 bar.write(f"{SYSTEMS[task.system].title}, seed {task.seed}, failed: {reason}")
-            report()
+            report(is_last=False)
             bar.update()
-    report()
+    report(is_last=True)
     print((out / "results.md").read_text(encoding="utf-8"))
     return int(bool(failures))
 
@@ -78,9 +79,9 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--out", required=True, help="folder for the results")
     parser.add_argument("--systems", nargs="+", choices=list(SYSTEMS), default=list(DEFAULT_SYSTEMS), metavar="SYSTEM")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0], help="one run of every system for each (default: 0)")
-    parser.add_argument("--train-size", type=int, help="use only so many training documents")
+    parser.add_argument("--train-size", type=_positive, help="use only so many training documents")
     parser.add_argument("--encoder", default=_DEFAULT_ENCODER, help="name or folder (default: %(default)s)")
-    parser.add_argument("--max-length", type=int, default=128, help="tokens that encoders read (default: %(default)s)")
+    parser.add_argument("--max-length", type=_positive, default=128, help="tokens that encoders read (default: %(default)s)")
     parser.add_argument("--epochs", type=int, help="passes over the documents (default: each system's own number)")
     parser.add_argument("--threshold", choices=["0.5", "tuned"], default="0.5", help="tuned: one threshold, on val")
     parser.add_argument("--split", choices=["val", "test"], default="test", help="what to score on (default: %(default)s)")
@@ -92,8 +93,15 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     return options
 
 
+def _positive(word: str) -> int:
+    number = int(word)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected a positive number, got {number}")
+    return number
+
+
 def _seeds(name: str, seeds: list[int]) -> list[int]:
-    return seeds if SYSTEMS[name].has_seed else seeds[:1]
+    return seeds if SYSTEMS[name].has_seed else [0]
 
 
 def _task(name: str, seed: int, options: argparse.Namespace) -> Task:
@@ -114,14 +122,22 @@ def _settings(options: argparse.Namespace, documents: Documents) -> dict[str, An
     """Return all that results of one folder have in common."""
     return {
         "data": data_name(Path(options.data)),
-        "documents": {split: len(getattr(documents, split)[0]) for split in ("train", "val", "test")},
+        "documents": documents.describe(),
         "labels": len(documents.descriptions),
         "split": options.split,
-        "encoder": Path(options.encoder).name if os.path.isdir(options.encoder) else options.encoder,
+        "encoder": _describe_encoder(options.encoder),
         "max_length": options.max_length,
         "epochs": options.epochs,
         "threshold": options.threshold,
     }
+
+
+def _describe_encoder(encoder: str) -> str:
+    """Return the name of an encoder; of a folder also its size, so that two of one name are told apart."""
+    if not os.path.isdir(encoder):
+        return encoder
+    size = sum(file.stat().st_size for file in Path(encoder).rglob("*") if file.is_file())
+    return f"{Path(encoder).resolve().name} ({size:,} bytes)"
 
 
 def _claim(out: Path, settings: dict[str, Any], resume: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,10 +35,22 @@ class Documents:
     descriptions: dict[str, str]
     remarks: tuple[str, ...]
 
+    def describe(self) -> dict[str, int | str]:
+        """Return the sizes of the splits, and a checksum that other documents would not have."""
+        checksum = 0
+        sizes: dict[str, int | str] = {}
+        for name, (texts, target) in {"train": self.train, "val": self.val, "test": self.test}.items():
+            sizes[name] = len(texts)
+            for content in (*(text.encode("utf-8", "surrogatepass") for text in texts), target.indices, target.indptr):
+                checksum = zlib.crc32(content, checksum)
+        return sizes | {"checksum": f"{checksum:08x}"}
+
 
 def data_name(folder: Path) -> str:
     """Return "aapd" or "rcv1-v2" where the paper's data is meant, else the folder's name."""
     name = folder.resolve().name
+    if any(folder.glob("lyrl2004_tokens_*")):
+        return "rcv1-v2-lyrl2004"  # another split, whose figures do not compare with the paper's
     known = {"aapd": "aapd", "rcv1": "rcv1-v2"}
     return next((data for word, data in known.items() if word in name.lower()), name)
 
@@ -76,8 +89,10 @@ def load_documents(folder: Path, train_size: int | None) -> Documents:
 
 
 def _read(folder: Path, name: str) -> Any:
-    if (folder / "text_train").is_file() or any(folder.glob("lyrl2004_tokens_*")):
-        return load_rcv1_v2(folder) if name == "rcv1-v2" or any(folder.glob("lyrl*")) else load_aapd(folder)
+    if name == "rcv1-v2-lyrl2004":
+        return load_rcv1_v2(folder)
+    if (folder / "text_train").is_file():
+        return load_rcv1_v2(folder) if name == "rcv1-v2" else load_aapd(folder)
     return load_jsonl_dir(folder)
 
 

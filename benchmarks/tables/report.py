@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -18,37 +19,33 @@ _COSTS = [key for key in COLUMNS if key not in _SCORES]
 _HOW = """\
 - Every system learns from the same documents in a process of its own; what is chosen is chosen on val, and {split} is
   scored once.
-- The interval of micro-F1 holds 95 % of 10,000 resamples of the {split} documents, predictions of all seeds together. The
-  difference to "{reference}" is paired: both are scored on the same resamples.
-- Systems that read words have vocabularies of their own and read up to 500 words; the others read up to {max_length} tokens.
-- Seconds are those of one machine and of one run at a time; parameters include those of an encoder that is not trained."""
+- The interval of micro-F1, a mean over seeds, holds 95 % of 10,000 resamples of the {split} documents. The difference to the
+  reference, "{reference}", is paired: both are scored on the same resamples.
+- Binary Relevance reads all words, other systems that read words up to 500 of them, and the rest up to {max_length} tokens.
+- Seconds are those of one machine and of one run at a time, over all values that val chose between; parameters include those
+  of an encoder that is not trained."""
 
 
-def summarise(results: dict[str, dict[int, dict[str, Any]]], reference: str) -> dict[str, dict[str, Any]]:
-    """Return a row for every system: means over seeds, and for micro-F1 spread, interval and difference."""
-    counts = {name: _pooled_counts(runs) for name, runs in results.items()}
-    resampled = bootstrap_micro_f1(counts)
+def summarise(
+    results: dict[str, dict[int, dict[str, Any]]], reference: str, with_intervals: bool = True
+) -> dict[str, dict[str, Any]]:
+    """Return a row for every system: means over seeds, and for micro-F1 spread, interval and paired difference."""
+    counts = {name: np.array([run["counts"] for run in runs.values()]) for name, runs in results.items()}
+    resampled = bootstrap_micro_f1(counts) if with_intervals else {}
     rows = {}
     for name, runs in results.items():
         metrics = [result["metrics"] for result in runs.values()]
         row: dict[str, Any] = {key: float(np.mean([one[key] for one in metrics])) for key in metrics[0]}
         row["seeds"] = len(metrics)
         row["f1_micro_sd"] = float(np.std([one["f1_micro"] for one in metrics], ddof=1)) if len(metrics) > 1 else None
-        row["f1_micro_interval"] = interval(resampled[name])
-        if reference in resampled and name != reference:
-            row["difference"] = row["f1_micro"] - float(np.mean(_f1_of(results[reference])))
-            row["difference_interval"] = interval(resampled[name] - resampled[reference])
+        if with_intervals:
+            row["f1_micro_interval"] = interval(resampled[name])
         rows[name] = row
+    for name, row in rows.items():
+        if reference in resampled and name != reference:
+            row["difference"] = row["f1_micro"] - rows[reference]["f1_micro"]
+            row["difference_interval"] = interval(resampled[name] - resampled[reference])
     return rows
-
-
-def _f1_of(runs: dict[int, dict[str, Any]]) -> list[float]:
-    return [result["metrics"]["f1_micro"] for result in runs.values()]
-
-
-def _pooled_counts(runs: dict[int, dict[str, Any]]) -> np.ndarray:
-    """Return the mean over seeds, so that systems with more seeds weigh the same."""
-    return np.mean([result["counts"] for result in runs.values()], axis=0)
 
 
 def write_report(
@@ -60,25 +57,33 @@ def write_report(
     results: dict[str, dict[int, dict[str, Any]]],
     failures: dict[str, str],
     reference: str,
+    is_last: bool,
 ) -> None:
-    """Write what is there so far."""
+    """Write what is there so far; intervals and the picture only at the end, because they take long on many documents."""
     if not results and not failures:
         return
-    rows = summarise(results, reference) if results else {}
+    rows = summarise(results, reference, is_last) if results else {}
+    commands = _commands(out / "results.json", command)
     runs = {
         name: {seed: {key: run[key] for key in ("metrics", "chosen")} for seed, run in seeds.items()}
         for name, seeds in results.items()
     }
-    content = {"command": command, "settings": settings, "remarks": remarks, "failures": failures}
+    content = {"commands": commands, "settings": settings, "remarks": remarks, "failures": failures}
     write_atomically(out / "results.json", content | {"summary": rows, "runs": runs})
-    text = markdown(command, settings, remarks, rows, failures, reference)
+    text = markdown(commands, settings, remarks, rows, failures, reference)
     (out / "results.md").write_text(text, encoding="utf-8")
-    if rows:
+    if rows and is_last:
         _plot(out / "results.png", rows, settings)
 
 
+def _commands(file: Path, command: str) -> list[str]:
+    """Return the commands of all calls that made the results, this one last."""
+    before = json.loads(file.read_text(encoding="utf-8"))["commands"] if file.is_file() else []
+    return [*(one for one in before if one != command), command]
+
+
 def markdown(
-    command: str,
+    commands: list[str],
     settings: dict[str, Any],
     remarks: tuple[str, ...],
     rows: dict[str, dict[str, Any]],
@@ -89,7 +94,7 @@ def markdown(
     data, split = settings["data"], settings["split"]
     title = f"{_TABLES[data]} of the paper again: {data}" if data in _TABLES else data
     described = [f"- {key.replace('_', ' ')}: {value}" for key, value in settings.items() if value is not None]
-    parts = [f"# {title}", f"`{command}`", "\n".join(described), *remarks]
+    parts = [f"# {title}", *(f"`{command}`" for command in commands), "\n".join(described), *remarks]
     if rows:
         columns = {key: COLUMNS[key] for key in _SCORES} | {
             "sd": "sd over seeds",
@@ -113,7 +118,8 @@ def _score_row(name: str, row: dict[str, Any], data: str) -> dict[str, Any]:
     published = SYSTEMS[name].published.get(data)
     shown: dict[str, Any] = {key: row[key] for key in _SCORES}
     shown["sd"] = f"{row['f1_micro_sd']:.3f}" if row["f1_micro_sd"] is not None else "one seed"
-    shown["interval"] = "{:.3f} to {:.3f}".format(*row["f1_micro_interval"])
+    if "f1_micro_interval" in row:
+        shown["interval"] = "{:.3f} to {:.3f}".format(*row["f1_micro_interval"])
     if "difference" in row:
         low, high = row["difference_interval"]
         shown["difference"] = f"{row['difference']:+.3f} ({low:+.3f} to {high:+.3f})"
@@ -146,7 +152,8 @@ def _plot(file: Path, rows: dict[str, dict[str, Any]], settings: dict[str, Any])
     places = np.arange(len(order))
     f1 = np.array([rows[name]["f1_micro"] for name in order])
     low, high = np.array([rows[name]["f1_micro_interval"] for name in order]).T
-    scores.errorbar(f1, places, xerr=np.maximum(0, [f1 - low, high - f1]), fmt="o", color="#0072b2", capsize=3)
+    scores.hlines(places, low, high, color="#0072b2")
+    scores.plot(f1, places, "o", color="#0072b2")
     for place, value in zip(places, f1, strict=True):
         scores.annotate(f"{value:.3f}", (value, place), (0, 6), textcoords="offset points", ha="center", fontsize=8)
     scores.set(xlabel=f"micro-F1 on {settings['split']}, 95 % interval", yticks=places, ylim=(-0.6, len(order) - 0.2))
