@@ -108,12 +108,12 @@ class LEAMClassifier(WordLevelClassifier):
         Texts are cut to this number of words.
     dropout : float, default=0.5
         Dropout on the document vector and on the hidden layer.
-    learning_rate : float, default=1e-3
+    learning_rate : float, default=2e-3
         Adam's, at its peak; it rises over the first tenth of the updates and falls to zero.
     batch_size : int, default=64
         Texts per update.
     max_epochs : int or "auto", default="auto"
-        Passes over the training texts; "auto" is at least 10, and more for few texts.
+        Passes over the training texts; "auto" is at least 10, and as many as give 1,500 updates, but at most 200.
     early_stopping : bool, default=False
         Hold out a part, stop when its loss no longer falls, and keep the best weights.
     validation_fraction : float, default=0.1
@@ -177,7 +177,7 @@ class LEAMClassifier(WordLevelClassifier):
         word_vectors=None,
         max_length=500,
         dropout=0.5,
-        learning_rate=1e-3,
+        learning_rate=2e-3,
         batch_size=64,
         max_epochs="auto",
         early_stopping=False,

@@ -190,7 +190,7 @@ class MAGNETClassifier(NeuralTextClassifier):
     batch_size : int, default=250
         Texts per update.
     max_epochs : int or "auto", default="auto"
-        Passes over the training texts; "auto" is at least 10, and more for few texts.
+        Passes over the training texts; "auto" is at least 10, and as many as give 200 updates, but at most 100.
     early_stopping : bool, default=False
         Hold out a part, stop when its loss no longer falls, and keep the best weights.
     validation_fraction : float, default=0.1

@@ -154,7 +154,7 @@ class SGMClassifier(SequenceClassifier):
     batch_size : int, default=64
         Texts per update.
     max_epochs : int or "auto", default="auto"
-        Passes over the training texts; "auto" is at least 10, and more for few texts.
+        Passes over the training texts; "auto" is at least 10, and as many as give 1,500 updates, but at most 200.
     early_stopping : bool, default=False
         Hold out a part, stop when its loss no longer falls, and keep the best weights.
     validation_fraction : float, default=0.1
