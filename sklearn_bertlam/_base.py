@@ -338,7 +338,8 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
         probabilities : ndarray of float32, shape (n_texts, n_labels)
             Each between 0 and 1; rows do not sum to 1, because every label is a question of its own.
         """
-        return expit(self.decision_function(X))
+        logits = self.decision_function(X)
+        return expit(logits, out=logits)  # no second array of this size
 
     def predict(self, X):
         """Tell which labels apply to every text: those whose probability is above ``threshold_``.

@@ -93,7 +93,7 @@ def markdown(
     """Lay out the report."""
     data, split = settings["data"], settings["split"]
     title = f"{_TABLES[data]} of the paper again: {data}" if data in _TABLES else data
-    described = [f"- {key.replace('_', ' ')}: {value}" for key, value in settings.items() if value is not None]
+    described = [f"- {key.replace('_', ' ')}: {_plain(value)}" for key, value in settings.items() if value is not None]
     parts = [f"# {title}", *(f"`{command}`" for command in commands), "\n".join(described), *remarks]
     if rows:
         columns = {key: COLUMNS[key] for key in _SCORES} | {
@@ -112,6 +112,10 @@ def markdown(
         parts += ["## Failed", "\n".join(f"- {name}: {reason}" for name, reason in failures.items())]
     how = _HOW.format(split=split, reference=SYSTEMS[reference].title, max_length=settings["max_length"])
     return "\n\n".join([*parts, "## How to read this", how + _about_the_paper(data)]) + "\n"
+
+
+def _plain(value: Any) -> str:
+    return ", ".join(f"{key} {one}" for key, one in value.items()) if isinstance(value, dict) else str(value)
 
 
 def _score_row(name: str, row: dict[str, Any], data: str) -> dict[str, Any]:
