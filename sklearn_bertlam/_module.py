@@ -120,20 +120,20 @@ class LabelAttentionNetwork(TextEncoder):
         tokens, label_tokens = self.encode(batch, label_texts)
         with full_precision(tokens):
             fresh = mean_vector(label_tokens, label_texts.content_mask)
-        vectors = self._known_label_vectors().index_copy(0, torch.from_numpy(turn).to(device), fresh)
+        vectors = self._known_label_vectors(self.label_tokens).index_copy(0, torch.from_numpy(turn).to(device), fresh)
         self._recent_label_vectors = vectors.detach()
         return tokens, vectors
 
-    def _known_label_vectors(self) -> torch.Tensor:
+    def _known_label_vectors(self, label_tokens: RaggedTokens) -> torch.Tensor:
         if self.labels_per_update == self.classifier.out_features:
             return torch.empty_like(self.classifier.weight)
-        if self._recent_label_vectors is None:
+        vectors = self._recent_label_vectors
+        if vectors is None:
             self.eval()
             with torch.no_grad():
-                self._recent_label_vectors = self.label_vectors()
+                vectors = self.text_vectors(label_tokens)
             self.train()
-        assert self._recent_label_vectors is not None
-        return self._recent_label_vectors
+        return vectors
 
     # ------------------------------------------------------------------------------------------------------------- scoring
 
