@@ -37,15 +37,15 @@ class BERTClassifier(BertLamClassifier):
     max_epochs : int or "auto", default="auto"
         Passes over the training texts. "auto" makes as many as give 60 updates, but at least 3 and at most 30.
     early_stopping : bool, default=False
-        Hold out a part, stop when its loss no longer falls, and keep the best weights.
+        Hold out a part, stop when its average precision no longer rises, and keep the best weights.
     validation_fraction : float, default=0.1
         The part that is held out.
     n_iter_no_change : int, default=2
         Epochs without improvement after which training stops.
     pos_weight : float, array-like of shape (n_labels,) or None, default=None
         Factor on the loss of positive entries.
-    threshold : float or array-like of shape (n_labels,), default=0.5
-        Probability above which ``predict`` reports a label.
+    threshold : float, array-like of shape (n_labels,) or "tuned", default=0.5
+        Probability above which ``predict`` reports a label; "tuned" learns it on texts that are held out.
     warm_start : bool, default=False
         Whether fit goes on from the last fit's weights, with the same labels.
     callbacks : list of skorch callbacks or None, default=None
@@ -148,8 +148,8 @@ class FrozenEncoderClassifier(BertLamClassifier):
         A BERT-like model: the path of a folder or a name on the Hugging Face hub.
     max_length : int, default=256
         Texts are cut to this number of tokens, the special ones included.
-    threshold : float or array-like of shape (n_labels,), default=0.5
-        Probability above which ``predict`` reports a label.
+    threshold : float, array-like of shape (n_labels,) or "tuned", default=0.5
+        Probability above which ``predict`` reports a label; "tuned" learns it on texts that are held out.
     device : str, default="auto"
         "cpu", "cuda", ...; "auto" takes a GPU where there is one.
     precision : {"auto", "float32", "bfloat16"}, default="auto"

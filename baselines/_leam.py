@@ -115,15 +115,15 @@ class LEAMClassifier(WordLevelClassifier):
     max_epochs : int or "auto", default="auto"
         Passes over the training texts; "auto" is at least 10, and as many as give 1,500 updates, but at most 200.
     early_stopping : bool, default=False
-        Hold out a part, stop when its loss no longer falls, and keep the best weights.
+        Hold out a part, stop when its average precision no longer rises, and keep the best weights.
     validation_fraction : float, default=0.1
         The part that is held out.
     n_iter_no_change : int, default=2
         Epochs without improvement after which training stops.
     pos_weight : float, array-like of shape (n_labels,) or None, default=None
         Factor on the loss of positive entries.
-    threshold : float or array-like of shape (n_labels,), default=0.5
-        Probability above which ``predict`` reports a label.
+    threshold : float, array-like of shape (n_labels,) or "tuned", default=0.5
+        Probability above which ``predict`` reports a label; "tuned" learns it on texts that are held out.
     device : str, default="auto"
         "cpu", "cuda", ...; "auto" takes a GPU where there is one.
     random_state : int, RandomState instance or None, default=None

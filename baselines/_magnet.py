@@ -16,7 +16,7 @@ from torch.nn.functional import leaky_relu
 from sklearn_bertlam._base import EpochRange, NeuralTextClassifier
 from sklearn_bertlam._batches import PackedTexts, TextDataset
 from sklearn_bertlam._bert import LinearFactory, PackedBert
-from sklearn_bertlam._encoders import check_max_length, load_model, load_tokenizer
+from sklearn_bertlam._encoders import check_max_length, load_model, load_tokenizer, make_model
 from sklearn_bertlam._text_encoder import TextEncoder, full_precision
 from sklearn_bertlam._tokens import tokenize
 
@@ -192,15 +192,15 @@ class MAGNETClassifier(NeuralTextClassifier):
     max_epochs : int or "auto", default="auto"
         Passes over the training texts; "auto" is at least 10, and as many as give 200 updates, but at most 100.
     early_stopping : bool, default=False
-        Hold out a part, stop when its loss no longer falls, and keep the best weights.
+        Hold out a part, stop when its average precision no longer rises, and keep the best weights.
     validation_fraction : float, default=0.1
         The part that is held out.
     n_iter_no_change : int, default=2
         Epochs without improvement after which training stops.
     pos_weight : float, array-like of shape (n_labels,) or None, default=None
         Factor on the loss of positive entries.
-    threshold : float or array-like of shape (n_labels,), default=0.5
-        Probability above which ``predict`` reports a label.
+    threshold : float, array-like of shape (n_labels,) or "tuned", default=0.5
+        Probability above which ``predict`` reports a label; "tuned" learns it on texts that are held out.
     device : str, default="auto"
         "cpu", "cuda", ...; "auto" takes a GPU where there is one.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
@@ -304,17 +304,23 @@ class MAGNETClassifier(NeuralTextClassifier):
     def _make_module(self, data: TextDataset, random_state: np.random.RandomState, precision: torch.dtype) -> MAGNET:
         encoder = load_model(self.encoder, dropout=0.0)
         check_max_length(self.max_length, encoder, self.encoder)
-        module = MAGNET(
+        module = self._network(encoder, make_adjacency(self.adjacency, data.known_targets))
+        start_from_log_odds(module, data)
+        return module.to(self.device_)
+
+    def _blank_module(self, encoder_config) -> MAGNET:
+        return self._network(make_model(encoder_config), torch.eye(self.n_labels_))
+
+    def _network(self, encoder: Any, adjacency: torch.Tensor) -> MAGNET:
+        return MAGNET(
             encoder,
             self._label_nodes(encoder),
-            make_adjacency(self.adjacency, data.known_targets),
+            adjacency,
             hidden_size=self.hidden_size,
             n_layers=self.n_layers,
             n_heads=self.n_heads,
             dropout=self.dropout,
         )
-        start_from_log_odds(module, data)
-        return module.to(self.device_)
 
     def _label_nodes(self, encoder: Any) -> torch.Tensor | None:
         if self._label_texts is None:

@@ -156,7 +156,7 @@ class SGMClassifier(SequenceClassifier):
     max_epochs : int or "auto", default="auto"
         Passes over the training texts; "auto" is at least 10, and as many as give 1,500 updates, but at most 200.
     early_stopping : bool, default=False
-        Hold out a part, stop when its loss no longer falls, and keep the best weights.
+        Hold out a part, stop when its average precision no longer rises, and keep the best weights.
     validation_fraction : float, default=0.1
         The part that is held out.
     n_iter_no_change : int, default=2

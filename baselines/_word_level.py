@@ -7,6 +7,7 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from sklearn.utils._param_validation import Interval
 from torch import nn
@@ -15,6 +16,7 @@ from sklearn_bertlam._base import EpochRange, NeuralTextClassifier
 from sklearn_bertlam._batches import PackedTexts, TextDataset
 from sklearn_bertlam._encoders import learn_word_tokenizer
 from sklearn_bertlam._initialisation import log_odds
+from sklearn_bertlam._tokens import tokenize
 
 from ._word_vectors import load_word_vectors
 
@@ -85,6 +87,11 @@ class WordLevelClassifier(NeuralTextClassifier):
     def _make_module(self, data: TextDataset, random_state: np.random.RandomState, precision: torch.dtype) -> nn.Module:
         embedding = WordEmbedding(self.tokenizer_, self.embedding_size, self.word_vectors)
         return self._make_network(embedding, data).to(self.device_)
+
+    def _blank_module(self, encoder_config) -> nn.Module:
+        nothing = sp.csr_array((1, self.n_labels_), dtype=np.float32)
+        data = TextDataset(tokenize(self.tokenizer_, [""], self.max_length), nothing, np.ones(1, dtype=np.float32))
+        return self._make_network(WordEmbedding(self.tokenizer_, self.embedding_size, None), data)
 
     def _make_network(self, embedding: WordEmbedding, data: TextDataset) -> nn.Module:
         """Return the network over the word vectors, as training starts with it."""

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import average_precision_score, f1_score, hamming_loss, precision_score, recall_score
 
+from sklearn_bertlam import _thresholds
+
 COLUMNS = {
     "precision_micro": "precision",
     "recall_micro": "recall",
@@ -79,20 +81,8 @@ def score(y_true: Any, y_pred: Any, y_score: np.ndarray) -> dict[str, float]:
 
 
 def best_threshold(y_true: Any, y_score: np.ndarray) -> np.float64:
-    """Return the one threshold on all scores (n, K) above which predictions have the highest micro-F1, exactly.
-
-    Halfway between two scores, in double precision; the higher one of equally good thresholds.
-    """
-    order = np.argsort(-y_score, axis=None, kind="stable")
-    ranked, hits = y_score.ravel()[order], dense(y_true).ravel()[order] == 1
-    n_predicted = np.arange(1, len(ranked) + 1)
-    f1 = 2 * np.cumsum(hits) / (n_predicted + hits.sum())
-    f1[:-1][ranked[:-1] == ranked[1:]] = -1.0  # equal scores are predicted together
-    best = int(np.argmax(f1))
-    if best + 1 == len(ranked):
-        return np.float64(-np.inf)
-    upper, lower = float(ranked[best]), float(ranked[best + 1])
-    return np.float64(lower if np.isinf(lower) else lower + (upper - lower) / 2)  # numpy would round a float to float32
+    """Return the one threshold on all scores (n, K) above which predictions have the highest micro-F1, exactly."""
+    return _thresholds.best_threshold(_thresholds.scored_entries(dense(y_true).astype(float), y_score))
 
 
 def count_parameters(estimator: Any) -> int:

@@ -18,6 +18,8 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from ._multilabel import MultilabelClassifierMixin
+from ._stratification import stratify
+from ._thresholds import cautious_thresholds
 from ._validation import (
     check_label_counts,
     check_label_names,
@@ -35,6 +37,8 @@ if TYPE_CHECKING:  # torch takes seconds to import, so only fitting and predicti
     from ._batches import TextDataset
 
 _TEXTS_PER_CHUNK = 16384
+_MOST_WINDOWS_IN_TRAINING = 16  # training keeps what every token went through
+_EVEN = 0.5  # as probable as not
 
 
 class EpochRange(NamedTuple):
@@ -60,6 +64,8 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
     module_: Any
     _prepared: dict[str, Any] | None = None  # what predictions share, made by the first of them
     _input_ranges: list | None = None
+    long_text = "truncate"
+    stride = 0
     _max_gradient_norm = 1.0
     _epoch_range = EpochRange(fewest_updates=60, fewest_epochs=3, most_epochs=30)
     _parameter_constraints: dict = {
@@ -76,7 +82,7 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "pos_weight": [Interval(Real, 0, None, closed="neither"), "array-like", None],
-        "threshold": [Interval(Real, 0, 1, closed="both"), "array-like"],
+        "threshold": [Interval(Real, 0, 1, closed="both"), "array-like", StrOptions({"tuned"})],
         "warm_start": ["boolean"],
         "callbacks": [list, tuple, None],
         "device": [str],
@@ -96,6 +102,10 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
         self, data: TextDataset, random_state: np.random.RandomState, precision: torch.dtype
     ) -> torch.nn.Module:
         """Return the module on ``device_`` as training starts with it; it maps a batch to logits (B, K)."""
+
+    @abstractmethod
+    def _blank_module(self, encoder_config: dict | None) -> torch.nn.Module:
+        """Return a module like the fitted one, whose weights are still to be loaded."""
 
     def _learning_rate(self) -> float:
         """Return the peak learning rate of the encoder."""
@@ -169,7 +179,8 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
         weights = mean_one_weights(check_sample_weight(sample_weight, len(texts)), targets.matrix)
         classes, label_texts = check_label_names(self.label_names, targets.columns, targets.matrix.shape[1])
         check_label_counts(targets.matrix, classes, stacklevel=5)
-        check_threshold(self.threshold, len(classes))
+        if not self._tunes_threshold():
+            check_threshold(self.threshold, len(classes))
         check_pos_weight(self.pos_weight, len(classes))
         self._check_validation_size(len(texts))
         goes_on = self._goes_on(classes)
@@ -180,9 +191,11 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
         self.classes_, self.n_labels_, self.sparse_output_ = classes, len(classes), targets.is_sparse
         self.device_, self._precision = str(device), self.precision
         self._prepared = self._input_ranges = None
-        self.__dict__.pop("inference_", None)
+        for measured in ("inference_", "_tuned_threshold"):
+            self.__dict__.pop(measured, None)
         if not goes_on:
-            self._label_texts, self._max_length = label_texts, self.max_length
+            self._label_texts = label_texts
+            self._reading = {"max_length": self.max_length, "long_text": self.long_text, "stride": self.stride}
         with joined_processes(device):
             seed = agreed(make_random_state(self.random_state).randint(2**31 - 1), device)
             random_state = np.random.RandomState(seed)
@@ -207,16 +220,21 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
 
         if not goes_on:
             self.tokenizer_ = self._make_tokenizer(texts)
-        data = TextDataset(tokenize(self.tokenizer_, texts, self._max_length), targets, weights)
-        data, validation = self._split(data, random_state)
+        tokens = tokenize(self.tokenizer_, texts, **self._reading, most_windows=_MOST_WINDOWS_IN_TRAINING)
+        data = TextDataset(tokens, targets, weights)
+        data, held_out = self._split(data, random_state)
         if not goes_on:
             self.module_ = self._make_module(data, random_state, precision)
         settings = self._training_settings(len(data), random_state, precision)
         criterion = self._make_criterion().to(self.device_)
-        self.history_, interrupted = train(self.module_, criterion, data, validation, torch.device(self.device_), settings)
-        self.n_iter_ = len(self.history_)
-        self._prepared = prepared(self.module_, torch.device(self.device_), precision)
-        if interrupted:
+        device = torch.device(self.device_)
+        validation = held_out if self.early_stopping else None
+        training = train(self.module_, criterion, data, validation, device, settings)
+        self.history_, self.n_iter_, self.best_epoch_ = training.history, len(training.history), training.best_epoch
+        self._prepared = prepared(self.module_, device, precision)
+        if self._tunes_threshold():
+            self._tuned_threshold = self._tune_threshold(held_out, precision)
+        if training.interrupted:
             warnings.warn(
                 f"Training was interrupted after {self.n_iter_} of {settings.max_epochs} epochs. "
                 "The estimator can be used with what it had learned by then.",
@@ -236,21 +254,38 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
         return True
 
     def _check_validation_size(self, n_texts: int) -> None:
-        if self.early_stopping and self._n_validation(n_texts) >= n_texts:
+        if self._holds_out() and self._n_validation(n_texts) >= n_texts:
+            cause = "early_stopping=True" if self.early_stopping else "threshold='tuned'"
             raise ValueError(
-                f"early_stopping=True with validation_fraction={self.validation_fraction} leaves no text to train on: "
-                f"got {n_texts} text(s). Use early_stopping=False or more texts."
+                f"{cause} with validation_fraction={self.validation_fraction} leaves no text to train on: "
+                f"got {n_texts} text(s). Hold out less, use more texts, or neither of the two."
             )
+
+    def _tunes_threshold(self) -> bool:
+        return isinstance(self.threshold, str)
+
+    def _holds_out(self) -> bool:
+        return self.early_stopping or self._tunes_threshold()
 
     def _n_validation(self, n_texts: int) -> int:
         return int(np.ceil(self.validation_fraction * n_texts))
 
     def _split(self, data: TextDataset, random_state: np.random.RandomState) -> tuple[TextDataset, TextDataset | None]:
-        if not self.early_stopping:
+        """Hold out texts, so that both parts have their share of every label."""
+        if not self._holds_out():
             return data, None
         n_validation = self._n_validation(len(data))
-        order = random_state.permutation(len(data))
-        return data.part(order[n_validation:]), data.part(order[:n_validation])
+        applies = sp.csr_array(data.targets == 1)
+        parts = stratify(applies, np.array([len(data) - n_validation, n_validation]), random_state)
+        return data.part(np.flatnonzero(parts == 0)), data.part(np.flatnonzero(parts == 1))
+
+    def _tune_threshold(self, held_out: Any, precision: torch.dtype) -> np.ndarray:
+        import torch
+
+        from ._net import dataset_scores
+
+        logits = dataset_scores(self.module_, held_out, torch.device(self.device_), precision, self._prepared)
+        return cautious_thresholds(held_out.known_targets.toarray(), expit(logits))
 
     def _training_settings(self, n_texts: int, random_state: np.random.RandomState, precision: torch.dtype) -> Any:
         from ._net import TrainingSettings
@@ -264,8 +299,8 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
             max_gradient_norm=self._max_gradient_norm,
             batch_size=self.batch_size,
             max_epochs=chosen if self.max_epochs == "auto" else self.max_epochs,
-            n_iter_no_change=self.n_iter_no_change if self.early_stopping else None,
-            threshold=self.threshold_,
+            n_iter_no_change=self.n_iter_no_change,
+            threshold=_EVEN if self._tunes_threshold() else self.threshold_,
             precision=precision,
             random_state=random_state,
             callbacks=self.callbacks,
@@ -322,7 +357,7 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
         if self._prepared is None:  # after unpickling
             self._prepared = prepared(self.module_, device, precision, self._make_linear())
         shared = self._prepared
-        for tokens in tokenize_ahead(self.tokenizer_, chunks, self._max_length):
+        for tokens in tokenize_ahead(self.tokenizer_, chunks, **self._reading):
             yield predict_scores(self.module_, tokens, device, precision, shared, method)
 
     def predict_proba(self, X):
@@ -400,7 +435,65 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
     @property
     def threshold_(self) -> float | np.ndarray:
         """The probability above which a label is predicted: a number, or one per label."""
-        return check_threshold(self.threshold, self.n_labels_)
+        if not self._tunes_threshold():
+            return check_threshold(self.threshold, self.n_labels_)
+        if not hasattr(self, "_tuned_threshold"):
+            raise ValueError("threshold='tuned' was set after fit, which had not tuned it. Fit again, or set a number.")
+        return self._tuned_threshold
+
+    # ----------------------------------------------------------------------------------------------------- saving, loading
+
+    def save(self, folder, *, overwrite=False):
+        """Write the fitted estimator to a folder, without pickle.
+
+        The folder holds JSON, the weights as safetensors and the tokenizer. It is there completely or not at all. Parameters
+        that JSON cannot hold, such as callbacks, are left out with a warning, and so is what
+        ``optimize_for_inference`` chose.
+
+        Parameters
+        ----------
+        folder : str or path-like
+            The folder to write.
+        overwrite : bool, default=False
+            Whether to replace a folder that is not empty.
+
+        Raises
+        ------
+        FileExistsError
+            If the folder is not empty and ``overwrite`` is False.
+        TypeError
+            If a label is neither a str nor a number.
+        """
+        from ._persistence import save
+
+        check_is_fitted(self)
+        save(self, folder, overwrite)
+
+    @classmethod
+    def load(cls, folder, *, device="auto"):
+        """Read an estimator that ``save`` has written. No code from the folder runs.
+
+        Parameters
+        ----------
+        folder : str or path-like
+            The folder.
+        device : str, default="auto"
+            Where the network is to compute, whatever it was saved from.
+
+        Returns
+        -------
+        estimator : object
+            The fitted estimator.
+
+        Raises
+        ------
+        SavedModelError
+            If the folder was not written by ``save``, holds another class, is damaged, or is of a newer format. It is a
+            ValueError.
+        """
+        from ._persistence import load
+
+        return load(cls, folder, device)
 
     # ------------------------------------------------------------------------------------------------- scikit-learn's ways
 

@@ -18,7 +18,6 @@ _ROUND_TOKENS_TO = 64  # so that shapes repeat, which spares the libraries under
 _ROUND_LENGTH_TO = 8
 _MOST_PADDING = 2  # cells of the grid for each token that may be computed on at once
 _FEWEST_TOKENS_COUNTED = 32  # a text costs memory for each label, too
-_TEXTS_PER_VALIDATION_BATCH = 1024
 
 
 @dataclass(frozen=True)
@@ -30,13 +29,16 @@ class PackedTexts:
     ids : Tensor of int64, shape (T,)
         Token ids. The last few are filler, which belongs to no text.
     positions : Tensor of int64, shape (T,)
-        The position of each token in its text.
+        The position of each token in its sequence.
     slots : Tensor of int64, shape (T,)
-        The place of each token in the flattened grid; B L for filler.
+        The place of each token in the flattened grid; B L for filler, and where another window has the token.
     content_mask : Tensor of bool, shape (B, L)
         False for padding and special tokens; a text without any content keeps its first token.
     lengths : tuple of int
-        Number of tokens of every text and, where there is filler, of the filler.
+        Number of tokens of every sequence and, where there is filler, of the filler. A sequence is what the encoder reads
+        at once: a text, or a window of a long one.
+    n_sequences : int
+        Number of sequences.
     pad_id : int
         The token id of padding.
     """
@@ -46,6 +48,7 @@ class PackedTexts:
     slots: torch.Tensor
     content_mask: torch.Tensor
     lengths: tuple[int, ...]
+    n_sequences: int
     pad_id: int
 
     def __len__(self) -> int:
@@ -64,24 +67,76 @@ class PackedTexts:
 
 
 def pack(tokens: RaggedTokens, rows: np.ndarray) -> PackedTexts:
-    """Take some texts, best given from long to short."""
-    starts, lengths = tokens.offsets[rows], tokens.lengths[rows]
-    total = int(lengths.sum())
-    filler = -total % _ROUND_TOKENS_TO
+    """Take some texts, best given from long to short.
+
+    A text that is longer than the encoder's window becomes several sequences. Where these overlap, a token's vector is
+    taken from the one that it is further inside of, so that the grid has every token once.
+    """
+    lengths = tokens.lengths[rows]
     width = -(-int(max(lengths.max(), 1)) // _ROUND_LENGTH_TO) * _ROUND_LENGTH_TO
-    text = np.repeat(np.arange(len(rows)), lengths)  # (total,)
-    position = np.arange(total) - np.repeat(np.cumsum(lengths) - lengths, lengths)  # (total,)
     columns = np.arange(width)  # (L,)
     content = (columns >= tokens.n_prefix) & (columns < lengths[:, None] - tokens.n_suffix)  # (B, L)
     content[:, 0] |= ~content.any(axis=1)
+    windows = _windows(tokens, lengths)
+    total = int(windows.lengths.sum())
+    filler = -total % _ROUND_TOKENS_TO
+    sequence = np.repeat(np.arange(len(windows.lengths)), windows.lengths)  # (total,)
+    position = np.arange(total) - np.repeat(np.cumsum(windows.lengths) - windows.lengths, windows.lengths)  # (total,)
+    place = windows.place(sequence, position)  # in the text
+    text = windows.text[sequence]
+    is_own = (place >= windows.first_own[sequence]) & (place < windows.last_own[sequence])
+    slots = np.where(is_own, text * width + place, len(rows) * width)
     return PackedTexts(
-        ids=_extended(tokens.ids[starts[text] + position], filler, tokens.pad_id),
+        ids=_extended(tokens.ids[tokens.offsets[rows][text] + place], filler, tokens.pad_id),
         positions=_extended(position, filler, 0),
-        slots=_extended(text * width + position, filler, len(rows) * width),
+        slots=_extended(slots, filler, len(rows) * width),
         content_mask=torch.from_numpy(content),
-        lengths=(*lengths.tolist(), filler) if filler else tuple(lengths.tolist()),
+        lengths=(*windows.lengths.tolist(), filler) if filler else tuple(windows.lengths.tolist()),
+        n_sequences=len(windows.lengths),
         pad_id=tokens.pad_id,
     )
+
+
+@dataclass(frozen=True)
+class _Windows:
+    """The sequences that the encoder reads, S in all: which part of which text each is, and which tokens are its own."""
+
+    text: np.ndarray
+    lengths: np.ndarray
+    start: np.ndarray  # of the content, counted in the text
+    first_own: np.ndarray
+    last_own: np.ndarray  # exclusive
+    n_prefix: int
+    n_suffix: int
+    text_lengths: np.ndarray
+
+    def place(self, sequence: np.ndarray, position: np.ndarray) -> np.ndarray:
+        """Return the place in its text of each token; special tokens are the text's own first and last ones."""
+        place = self.start[sequence] + position - self.n_prefix
+        from_end = self.lengths[sequence] - position  # 1 for the last token
+        place = np.where(position < self.n_prefix, position, place)
+        return np.where(from_end <= self.n_suffix, self.text_lengths[self.text[sequence]] - from_end, place)
+
+
+def _windows(tokens: RaggedTokens, lengths: np.ndarray) -> _Windows:
+    n_special = tokens.n_prefix + tokens.n_suffix
+    if tokens.window is None or lengths.max(initial=0) <= tokens.window:
+        zeros = np.zeros(len(lengths), dtype=np.int64)
+        everything = np.arange(len(lengths)), lengths, zeros + tokens.n_prefix, zeros, lengths
+        return _Windows(*everything, tokens.n_prefix, tokens.n_suffix, lengths)
+    room = tokens.window - n_special
+    step = room - tokens.stride
+    n_windows = 1 + np.maximum(0, -(-(lengths - tokens.window) // step))  # (B,)
+    text = np.repeat(np.arange(len(lengths)), n_windows)  # (S,)
+    number = np.arange(len(text)) - np.repeat(np.cumsum(n_windows) - n_windows, n_windows)
+    is_last = number == n_windows[text] - 1
+    end = lengths[text] - tokens.n_suffix  # of the text's content
+    start = np.where(is_last, np.maximum(tokens.n_prefix, end - room), tokens.n_prefix + number * step)
+    stop = np.minimum(start + room, end)
+    border = (start[1:] + stop[:-1]) // 2  # the middle of what two windows share
+    first_own = np.where(number == 0, 0, np.r_[0, border])
+    last_own = np.where(is_last, lengths[text], np.r_[border, 0])
+    return _Windows(text, stop - start + n_special, start, first_own, last_own, tokens.n_prefix, tokens.n_suffix, lengths)
 
 
 def _extended(values: np.ndarray, n: int, value: int) -> torch.Tensor:
@@ -214,15 +269,3 @@ class TrainingBatches:
             batches.extend(rows[i : i + self.batch_size] for i in range(0, len(rows), self.batch_size))
         for index in random.permutation(len(batches)):
             yield self.dataset.batch(batches[index][self.process :: self.n_processes])
-
-
-class ValidationBatches:
-    """The texts of a data set from long to short, many at a time."""
-
-    def __init__(self, dataset: TextDataset, batch_size: int):
-        self.dataset = dataset
-
-    def __iter__(self) -> Iterator[Batch]:
-        order = np.argsort(-self.dataset.lengths, kind="stable")
-        for start in range(0, len(order), _TEXTS_PER_VALIDATION_BATCH):
-            yield self.dataset.batch(order[start : start + _TEXTS_PER_VALIDATION_BATCH])

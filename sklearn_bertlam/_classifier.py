@@ -60,7 +60,13 @@ class BertLamClassifier(NeuralTextClassifier):
         Where the last layer starts: from a logistic regression per label on the vectors that it reads while the encoder
         is not yet trained, or from random weights and each label's log-odds.
     max_length : int, default=256
-        Texts are cut to this number of tokens, the special ones included.
+        The most tokens that the encoder reads at once, the special ones included.
+    long_text : {"truncate", "head-tail", "windows"}, default="truncate"
+        What becomes of longer texts. "truncate" reads their beginning, "head-tail" as much of their beginning as of their
+        end. "windows" reads all of it, in overlapping windows whose tokens meet again before the attention over them, so
+        that each label looks at the whole text; training reads the first 16 windows.
+    stride : int, default=32
+        The tokens that neighbouring windows share.
     dropout : float, default=0.1
         Dropout in the encoder and before the last layer. Attention weights are not dropped.
     learning_rate : float or "auto", default="auto"
@@ -78,15 +84,18 @@ class BertLamClassifier(NeuralTextClassifier):
         Passes over the training texts. "auto" makes as many as give 60 updates, but at least 3 and at most 30. 0
         leaves the encoder as it is and the last layer as ``head_init`` made it.
     early_stopping : bool, default=False
-        Whether to set part of the texts aside, stop when the loss on them no longer falls, and keep the best weights.
+        Whether to set part of the texts aside, stop when average precision on them no longer rises, and keep the best
+        weights, those before the first update included.
     validation_fraction : float, default=0.1
-        The part set aside by ``early_stopping``.
+        The part set aside for ``early_stopping`` and for ``threshold="tuned"``, with its share of every label.
     n_iter_no_change : int, default=2
-        Epochs without a lower validation loss after which ``early_stopping`` stops.
+        Epochs without a higher average precision after which ``early_stopping`` stops.
     pos_weight : float, array-like of shape (n_labels,) or None, default=None
         Factor on the loss of positive entries.
-    threshold : float or array-like of shape (n_labels,), default=0.5
-        A label is predicted where its probability is above the threshold. Can be set after fit.
+    threshold : float, array-like of shape (n_labels,) or "tuned", default=0.5
+        A label is predicted where its probability is above the threshold. "tuned" learns one per label on texts that are set
+        aside, for the highest micro-F1; with few examples it stays near that of all labels, and with few in all near
+        0.5. Numbers can be set after fit.
     warm_start : bool, default=False
         Whether fit goes on from the last fit's weights, with the same labels. Encoder, attention, dropout, label names and
         ``max_length`` stay as they were.
@@ -117,8 +126,10 @@ class BertLamClassifier(NeuralTextClassifier):
     n_iter_ : int
         Number of epochs trained.
     history_ : list of dict
-        Per epoch: "epoch", "loss", with early stopping "valid_loss" and "valid_f1_micro", "seconds" and
-        "documents_per_second".
+        Per epoch: "epoch", "loss", "seconds" and "documents_per_second"; with early stopping also "valid_loss",
+        "valid_f1_micro" and "valid_average_precision" (micro).
+    best_epoch_ : int
+        The epoch whose weights were kept: the last one, or with early stopping the best; 0 stands for before the first.
     threshold_ : float or ndarray of shape (n_labels,)
         The threshold that predict uses.
     device_ : str
@@ -152,6 +163,8 @@ class BertLamClassifier(NeuralTextClassifier):
         "encoder": [str, os.PathLike],
         "attention": [StrOptions({"document", "label-wise", "mean", "cls"})],
         "learning_rate": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
+        "long_text": [StrOptions({"truncate", "head-tail", "windows"})],
+        "stride": [Interval(Integral, 0, None, closed="left")],
         "attention_scale": [Interval(Real, 0, None, closed="left"), StrOptions({"learned"})],
         "labels_per_update": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"}), None],
         "head_init": [StrOptions({"logistic", "random"})],
@@ -167,6 +180,8 @@ class BertLamClassifier(NeuralTextClassifier):
         labels_per_update="auto",
         head_init="logistic",
         max_length=256,
+        long_text="truncate",
+        stride=32,
         dropout=0.1,
         learning_rate="auto",
         head_learning_rate=1e-3,
@@ -193,6 +208,8 @@ class BertLamClassifier(NeuralTextClassifier):
         self.labels_per_update = labels_per_update
         self.head_init = head_init
         self.max_length = max_length
+        self.long_text = long_text
+        self.stride = stride
         self.dropout = dropout
         self.learning_rate = learning_rate
         self.head_learning_rate = head_learning_rate
@@ -261,20 +278,11 @@ class BertLamClassifier(NeuralTextClassifier):
 
         from ._encoders import check_max_length, load_model
         from ._initialisation import log_odds
-        from ._module import LabelAttentionNetwork
 
         encoder = load_model(self.encoder, self.dropout)
         check_max_length(self.max_length, encoder, self.encoder)
-        label_tokens = self._tokenize_labels()
-        module = LabelAttentionNetwork(
-            encoder,
-            self.n_labels_,
-            attention=self.attention,
-            attention_scale=self.attention_scale,
-            dropout=self.dropout,
-            label_tokens=label_tokens,
-            labels_per_update=self._n_labels_per_update(label_tokens, data),
-        ).to(self.device_)
+        module = self._network(encoder).to(self.device_)
+        module.labels_per_update = self._n_labels_per_update(module.label_tokens, data)
         if self.head_init == "random":
             bias = log_odds(data.known_targets, data.sample_weight[data.rows])
             module.classifier.bias.data.copy_(torch.from_numpy(bias))
@@ -282,16 +290,36 @@ class BertLamClassifier(NeuralTextClassifier):
             self._start_from_frozen_encoder(module, data, random_state, precision)
         return module
 
+    def _blank_module(self, encoder_config):
+        from ._encoders import make_model
+
+        return self._network(make_model(encoder_config))
+
+    def _network(self, encoder: torch.nn.Module) -> LabelAttentionNetwork:
+        from ._module import LabelAttentionNetwork
+
+        return LabelAttentionNetwork(
+            encoder,
+            self.n_labels_,
+            attention=self.attention,
+            attention_scale=self.attention_scale,
+            dropout=self.dropout,
+            label_tokens=self._tokenize_labels(),
+        )
+
     def _tokenize_labels(self) -> RaggedTokens | None:
         from ._tokens import tokenize
 
         return None if self._label_texts is None else tokenize(self.tokenizer_, self._label_texts, self.max_length)
 
-    def _n_labels_per_update(self, label_tokens: RaggedTokens | None, data: TextDataset) -> int | None:
-        if self.labels_per_update != "auto" or label_tokens is None:
-            return self.n_labels_ if self.labels_per_update == "auto" else self.labels_per_update
+    def _n_labels_per_update(self, label_tokens: RaggedTokens | None, data: TextDataset) -> int:
+        if label_tokens is None or self.labels_per_update is None:
+            return self.n_labels_
+        if self.labels_per_update != "auto":
+            return min(self.labels_per_update, self.n_labels_)
         tokens_per_update = min(self.batch_size, len(data)) * data.lengths.mean()
-        return max(1, int(max(_LABEL_TOKENS, _LABEL_SHARE * tokens_per_update) / label_tokens.lengths.mean()))
+        n_labels = int(max(_LABEL_TOKENS, _LABEL_SHARE * tokens_per_update) / label_tokens.lengths.mean())
+        return min(max(1, n_labels), self.n_labels_)
 
     def _start_from_frozen_encoder(
         self, module: LabelAttentionNetwork, data: TextDataset, random_state: np.random.RandomState, precision: torch.dtype
@@ -392,4 +420,8 @@ class BertLamClassifier(NeuralTextClassifier):
         from ._onnx_export import export
 
         check_is_fitted(self)
+        if self._reading["long_text"] != "truncate":
+            raise ValueError(
+                f"An ONNX file truncates long texts; this classifier has long_text={self._reading['long_text']!r}."
+            )
         export(self, path)

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -82,6 +83,18 @@ def load_model(name: str | os.PathLike, dropout: float) -> nn.Module:
             f"The weights of encoder={name!r} lack {len(missing)} of the model's parameters, for instance {missing[0]!r}. "
             "Save the model again with model.save_pretrained(folder)."
         )
+    return _without_pooler(model)
+
+
+def make_model(config: dict) -> nn.Module:
+    """Make a network of the architecture that a configuration describes, with weights that are still to be loaded."""
+    from transformers import AutoConfig, AutoModel
+
+    model = AutoModel.from_config(AutoConfig.for_model(**config), trust_remote_code=False)
+    return _without_pooler(model.float())
+
+
+def _without_pooler(model: Any) -> nn.Module:
     if getattr(model, "pooler", None) is not None:
         model.pooler = None  # a layer over [CLS] that nothing here uses
     use_fast_dropout(model)

@@ -13,14 +13,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from scipy.special import expit
+from sklearn.metrics import average_precision_score
 from skorch import NeuralNet
-from skorch.callbacks import Callback, EarlyStopping, GradientNormClipping, LRScheduler
-from skorch.helper import predefined_split
-from skorch.utils import noop, to_tensor
+from skorch.callbacks import Callback, GradientNormClipping, LRScheduler
+from skorch.utils import to_tensor
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from ._batches import PackedTexts, TextDataset, TextRows, TrainingBatches, ValidationBatches
+from ._batches import PackedTexts, TextDataset, TextRows, TrainingBatches
 from ._distributed import add_up, n_processes, process_index, use_own_random_stream
 from ._runtime import is_out_of_memory, kept_memory
 from ._tokens import RaggedTokens
@@ -28,6 +29,17 @@ from .exceptions import LessMemoryWarning, OutOfMemoryError, TrainingDivergedErr
 
 _TOKENS_AT_ONCE = {"cpu": 4096}  # more is no faster there, and needs more memory
 _MOST_TOKENS_AT_ONCE = 2**16
+
+
+class Training(NamedTuple):
+    """What came out of training."""
+
+    history: list[dict[str, float]]
+    """One entry per finished epoch; see ``BertLamClassifier.history_``."""
+    best_epoch: int
+    """The epoch whose weights the module has; 0 for those that training started with."""
+    interrupted: bool
+    """Whether training was stopped from the keyboard."""
 
 
 class TrainingSettings(NamedTuple):
@@ -40,7 +52,7 @@ class TrainingSettings(NamedTuple):
     max_gradient_norm: float
     batch_size: int
     max_epochs: int
-    n_iter_no_change: int | None
+    n_iter_no_change: int
     threshold: float | np.ndarray
     precision: torch.dtype
     random_state: np.random.RandomState
@@ -62,7 +74,6 @@ class TextNet(NeuralNet):
     """
 
     most_tokens_: int
-    prepared_: dict[str, Any]
 
     def __init__(self, *args, head_lr: float = 1e-3, precision: torch.dtype = torch.float32, **kwargs):
         self.head_lr = head_lr
@@ -130,19 +141,6 @@ class TextNet(NeuralNet):
             tensor.mul_(n_texts / total)
         add_up(sums)
 
-    def validation_step(self, batch, **fit_params):
-        """Compute the loss of a batch, in parts that fit into memory."""
-        texts, y = batch
-        self._set_training(False)
-
-        @torch.inference_mode()
-        def outputs(most_tokens: int) -> torch.Tensor:
-            parts = texts.parts(most_tokens)
-            return torch.cat([self.infer(packed, **self.prepared_, **fit_params) for _, packed in parts])
-
-        y_pred = self._within_memory(outputs, texts)
-        return {"loss": self.get_loss(y_pred, y), "y_pred": y_pred}
-
     def _within_memory(self, function: Callable[[int], Any], texts: TextRows) -> Any:
         """Call a function with the most tokens to compute on at once, and with half as many where memory runs out."""
         self.most_tokens_, result = within_memory(function, self.most_tokens_, texts)
@@ -164,14 +162,8 @@ class TextNet(NeuralNet):
         return bool(getattr(self.module_, name, False))
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
-        """Prepare the module for validation, and remember an interruption from the keyboard.
-
-        skorch ends training on it, as it does when a callback stops early.
-        """
+        """Remember an interruption from the keyboard; skorch ends training on it, as it does when a callback stops early."""
         try:
-            if not training and iterator is not None:
-                self._set_training(False)
-                self.prepared_ = prepared(self.module_, torch.device(self.device), self.precision)
             super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
         except KeyboardInterrupt:
             self.interrupted_ = True
@@ -249,16 +241,10 @@ def train(
     validation: TextDataset | None,
     device: torch.device,
     settings: TrainingSettings,
-) -> tuple[list[dict[str, float]], bool]:
-    """Train ``module`` in place.
-
-    Returns
-    -------
-    history : list of dict
-        One entry per finished epoch; see ``BertLamClassifier.history_``.
-    interrupted : bool
-        Whether training was stopped from the keyboard.
-    """
+) -> Training:
+    """Train ``module`` in place. With validation data, stop early and keep the best weights."""
+    n_updates = settings.max_epochs * -(-len(data) // settings.batch_size)
+    stopping = None if validation is None else StopEarly(validation, settings)
     net = TextNet(
         module,
         criterion=criterion,
@@ -273,11 +259,10 @@ def train(
         iterator_train__random_state=settings.random_state,
         iterator_train__process=process_index(),
         iterator_train__n_processes=n_processes(),
-        iterator_valid=ValidationBatches,
-        train_split=None if validation is None else predefined_split(validation),
+        train_split=None,
         precision=settings.precision,
         device=str(device),
-        callbacks=_callbacks(data, validation, settings),
+        callbacks=_callbacks(n_updates, stopping, settings),
         callbacks__print_log=None,
         verbose=0,
     )
@@ -294,21 +279,18 @@ def train(
             f"Lower learning_rate (it was {settings.learning_rate:g}) or "
             f"head_learning_rate ({settings.head_learning_rate:g})."
         )
-    return _history(net.history, len(data)), net.interrupted_
+    history = _history(net.history, len(data))
+    return Training(history, len(history) if stopping is None else stopping.best_epoch_, net.interrupted_)
 
 
-def _callbacks(data: TextDataset, validation: TextDataset | None, settings: TrainingSettings) -> list:
-    n_updates = settings.max_epochs * -(-len(data) // settings.batch_size)
+def _callbacks(n_updates: int, stopping: StopEarly | None, settings: TrainingSettings) -> list:
     schedule = _WarmupThenLinearDecay(n_updates, settings.warmup_fraction)
     callbacks: list[Any] = [
         ("clip", GradientNormClipping(settings.max_gradient_norm)),
         ("schedule", LRScheduler(LambdaLR, lr_lambda=schedule, step_every="batch")),
     ]
-    if validation is not None:
-        callbacks.append(("validation_f1", ValidationF1(settings.threshold)))
-    if settings.n_iter_no_change is not None:
-        stop = EarlyStopping("valid_loss", patience=settings.n_iter_no_change, load_best=True, sink=noop)
-        callbacks.append(("early_stopping", stop))
+    if stopping is not None:
+        callbacks.append(("early_stopping", stopping))
     if settings.verbose:
         callbacks.append(("progress", Progress(n_updates)))
     return callbacks + list(settings.callbacks or [])
@@ -327,27 +309,63 @@ class _WarmupThenLinearDecay:
         return max(0.0, (self.n_updates - update) / max(1.0, self.n_updates - self.n_warmup))
 
 
-class ValidationF1(Callback):
-    """Record micro-F1 on the validation data of every epoch, from the logits that its loss is computed from."""
+class StopEarly(Callback):
+    """Score the held-out texts after every epoch, stop when that no longer helps, and put the best weights back.
 
-    def __init__(self, threshold: float | np.ndarray):
-        self.threshold = threshold
+    The best are those with the highest average precision over all entries (micro), which needs no threshold and, unlike the
+    loss, does not mind a network that is too sure of itself. The weights that training starts with are among them.
 
-    def on_epoch_begin(self, net, **kwargs):
-        self.hits_, self.total_ = 0.0, 0.0
+    Parameters
+    ----------
+    validation : TextDataset
+        The held-out texts.
+    settings : TrainingSettings
+        The number of epochs without improvement to stop after, and the threshold that F1 is recorded at.
+    """
 
-    def on_batch_end(self, net, batch=None, training=False, y_pred=None, **kwargs):
-        if training:
-            return
-        targets = batch[1][0]  # (B, K)
-        known = ~torch.isnan(targets)
-        predicted = (y_pred.detach().cpu().sigmoid() > torch.as_tensor(self.threshold)) & known
-        actual = (targets == 1) & known
-        self.hits_ += 2 * (predicted & actual).sum().item()
-        self.total_ += predicted.sum().item() + actual.sum().item()
+    def __init__(self, validation: TextDataset, settings: TrainingSettings):
+        self.validation = validation
+        self.settings = settings
+
+    def on_train_begin(self, net, **kwargs):
+        self.best_epoch_ = self.epoch_ = 0
+        self.best_weights_ = _copy_of_weights(net.module_)
+        self.best_score_ = self._scores(net)["valid_average_precision"]
 
     def on_epoch_end(self, net, **kwargs):
-        net.history.record("valid_f1_micro", self.hits_ / self.total_ if self.total_ else 0.0)
+        self.epoch_ += 1
+        scores = self._scores(net)
+        for name, value in scores.items():
+            net.history.record(name, value)
+        if scores["valid_average_precision"] > self.best_score_:
+            self.best_score_, self.best_epoch_ = scores["valid_average_precision"], self.epoch_
+            self.best_weights_ = _copy_of_weights(net.module_)
+        elif self.epoch_ - self.best_epoch_ >= self.settings.n_iter_no_change:
+            raise KeyboardInterrupt  # the way to end training in skorch
+
+    def on_train_end(self, net, **kwargs):
+        if self.best_epoch_ != self.epoch_ or net.interrupted_:
+            net.module_.load_state_dict(self.best_weights_)
+        self.best_weights_ = None
+
+    def _scores(self, net) -> dict[str, float]:
+        net.module_.eval()
+        logits = dataset_scores(net.module_, self.validation, torch.device(net.device), net.precision)
+        targets = self.validation.known_targets.toarray()
+        weights = self.validation.sample_weight[self.validation.rows]
+        loss = net.get_loss(torch.from_numpy(logits).to(net.device), (targets, weights))
+        known = ~np.isnan(targets)
+        actual, predicted = targets[known] == 1, (expit(logits) > self.settings.threshold)[known]
+        total = int(actual.sum() + predicted.sum())
+        return {
+            "valid_loss": float(loss),
+            "valid_f1_micro": 2 * int((actual & predicted).sum()) / total if total else 0.0,
+            "valid_average_precision": float(average_precision_score(actual, logits[known])) if actual.any() else 0.0,
+        }
+
+
+def _copy_of_weights(module: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.detach().clone() for name, value in module.state_dict().items()}
 
 
 class Progress(Callback):
@@ -384,7 +402,7 @@ def _history(history, n_documents: int) -> list[dict[str, float]]:
         {
             "epoch": epoch["epoch"],
             "loss": float(epoch["train_loss"]),
-            **{key: float(epoch[key]) for key in ("valid_loss", "valid_f1_micro") if key in epoch},
+            **{key: float(epoch[key]) for key in epoch if key.startswith("valid_") and not key.endswith("_best")},
             "seconds": float(epoch["dur"]),
             "documents_per_second": n_documents / max(epoch["dur"], 1e-9),
         }
@@ -406,6 +424,14 @@ def predict_scores(
     """
     function = partial(getattr(module, method), **shared)
     return _apply(function, tokens, np.arange(len(tokens)), module, device, precision)
+
+
+def dataset_scores(
+    module: nn.Module, data: TextDataset, device: torch.device, precision: torch.dtype, shared: dict[str, Any] | None = None
+) -> np.ndarray:
+    """Return the logits (n, K) of the texts of a data set, in its order."""
+    function = partial(module, **(prepared(module, device, precision) if shared is None else shared))
+    return _apply(function, data.tokens, data.rows, module, device, precision)
 
 
 def frozen_outputs(

@@ -42,9 +42,9 @@ def export(estimator: Any, path: str | os.PathLike) -> None:
     if path.is_dir():
         raise IsADirectoryError(f"Got path={str(path)!r}, which is a folder. Pass the path of the file to write.")
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:  # os.replace needs the same disk
-        no_text = tokenize(estimator.tokenizer_, [""], estimator._max_length)
+        no_text = tokenize(estimator.tokenizer_, [""], **estimator._reading)
         metadata = _metadata(estimator, no_text.pad_id)
-        program = _trace(_Logits(estimator.module_, no_text), estimator._max_length)
+        program = _trace(_Logits(estimator.module_, no_text), estimator._reading["max_length"])
         _describe(program.model, metadata)
         _save(program, Path(folder) / path.name)
         for file in sorted(Path(folder).iterdir(), reverse=True):  # the weights first: a model without them cannot be read
@@ -143,10 +143,10 @@ def _metadata(estimator: Any, pad_id: int) -> OnnxMetadata:
     return OnnxMetadata(
         classes=[_plain_label(label) for label in estimator.classes_],
         threshold=np.asarray(estimator.threshold_).tolist(),
-        max_length=int(estimator._max_length),
+        max_length=int(estimator._reading["max_length"]),
         pad_id=int(pad_id),
         sparse_output=bool(estimator.sparse_output_),
-        tokenizer=_tokenizer_with_truncation(estimator.tokenizer_, estimator._max_length),
+        tokenizer=_tokenizer_with_truncation(estimator.tokenizer_, estimator._reading["max_length"]),
         package_version=__version__,
     )
 

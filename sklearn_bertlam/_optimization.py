@@ -40,7 +40,7 @@ def compare_with_int8(
         )
     precision = resolve_precision(estimator._precision, device)
     usual = str(precision).removeprefix("torch.")
-    tokens = tokenize(estimator.tokenizer_, texts, estimator._max_length)
+    tokens = tokenize(estimator.tokenizer_, texts, **estimator._reading)
     shared = {usual: prepared(estimator.module_, device, precision)}
     ranges = None
     if has_int8():
@@ -68,7 +68,7 @@ def compare_with_int8(
 def _ranges(estimator: Any, texts: list[str], device: torch.device, precision: torch.dtype) -> list[Range]:
     noting = InputRanges(precision)
     shared = prepared(estimator.module_, device, precision, noting)
-    tokens = tokenize(estimator.tokenizer_, texts, estimator._max_length)
+    tokens = tokenize(estimator.tokenizer_, texts, **estimator._reading)
     predict_scores(estimator.module_, tokens, device, precision, shared)
     return noting.ranges
 

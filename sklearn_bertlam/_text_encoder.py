@@ -15,6 +15,7 @@ from ._bert import LinearFactory, PackedBert, is_bert, linear_in, packed_linear_
 from ._tokens import RaggedTokens
 
 _TOKENS_AT_ONCE = 8192
+_TOKENS_PER_PART = 2**14
 
 
 def mean_vector(tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -25,6 +26,21 @@ def mean_vector(tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 def full_precision(tokens: torch.Tensor) -> torch.autocast:
     """Leave autocast, which is for the encoder only."""
     return torch.autocast(tokens.device.type, enabled=False)
+
+
+def _in_parts(encoder: PackedBert, ids: torch.Tensor, positions: torch.Tensor, lengths: list[int]) -> torch.Tensor:
+    """Encode all sequences at once, or one part after another where there are very many and nothing is trained."""
+    if torch.is_grad_enabled() or len(ids) <= _TOKENS_PER_PART:
+        return encoder(ids, positions, lengths)
+    ends = np.cumsum(lengths)
+    part = ends // _TOKENS_PER_PART  # of each sequence
+    stops = np.r_[np.flatnonzero(np.diff(part)) + 1, len(lengths)]
+    outputs, start, first = [], 0, 0
+    for stop in stops:
+        tokens = slice(start, int(ends[stop - 1]))
+        outputs.append(encoder(ids[tokens], positions[tokens], lengths[first:stop]))
+        start, first = tokens.stop, int(stop)
+    return torch.cat(outputs)
 
 
 class TextEncoder(nn.Module):
@@ -49,17 +65,19 @@ class TextEncoder(nn.Module):
         make_linear = linear_in(self._precision())
         with full_precision(ids):
             encoder = encoder or PackedBert(self.encoder, make_linear)
-            tokens = encoder(ids, positions, [length for batch in batches for length in batch.lengths])  # (T, H)
+            tokens = _in_parts(encoder, ids, positions, [length for batch in batches for length in batch.lengths])  # (T, H)
         parts = tokens.split([len(batch.ids) for batch in batches])
         return [batch.to_grid(part) for batch, part in zip(batches, parts, strict=True)]
 
     def _encode_padded(self, batch: PackedTexts) -> torch.Tensor:
-        width = batch.content_mask.shape[1]
-        longest = max(batch.lengths[: len(batch)])  # the encoder may not have positions for more
-        mask = batch.to_grid(torch.ones_like(batch.ids))[:, :longest]
-        ids = batch.to_grid(batch.ids, batch.pad_id)[:, :longest]
+        lengths = torch.tensor(batch.lengths[: batch.n_sequences], device=batch.ids.device)
+        row = torch.arange(len(lengths), device=batch.ids.device).repeat_interleave(lengths)
+        place = row, batch.positions[: len(row)]
+        ids = batch.ids.new_full((len(lengths), int(lengths.max())), batch.pad_id).index_put(place, batch.ids[: len(row)])
+        mask = torch.zeros_like(ids).index_put(place, torch.ones_like(row))
         output = self.encoder(input_ids=ids, attention_mask=mask)
-        return pad(output.last_hidden_state.float(), (0, 0, 0, width - longest))  # (B, L, H)
+        tokens = output.last_hidden_state.float()[place]
+        return batch.to_grid(pad(tokens, (0, 0, 0, len(batch.ids) - len(row))))  # (B, L, H)
 
     def _precision(self) -> torch.dtype:
         device = self._device.type

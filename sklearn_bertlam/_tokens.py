@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 
@@ -26,6 +27,10 @@ class RaggedTokens:
         Number of special tokens that the tokenizer puts before and after every text, such as [CLS] and [SEP].
     pad_id : int
         The id that fills a batch.
+    window : int or None, default=None
+        The most tokens that the encoder reads at once; longer texts are read in several windows.
+    stride : int, default=0
+        The tokens that neighbouring windows share.
     """
 
     ids: np.ndarray
@@ -33,6 +38,8 @@ class RaggedTokens:
     n_prefix: int
     n_suffix: int
     pad_id: int
+    window: int | None = None
+    stride: int = 0
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -42,30 +49,93 @@ class RaggedTokens:
         return np.diff(self.offsets)
 
 
-def tokenize(tokenizer, texts: list[str], max_length: int) -> RaggedTokens:
-    """Tokenize with special tokens and cut every text to at most ``max_length`` tokens, these included."""
+def tokenize(
+    tokenizer,
+    texts: list[str],
+    max_length: int,
+    *,
+    long_text: str = "truncate",
+    stride: int = 0,
+    most_windows: int | None = None,
+) -> RaggedTokens:
+    """Tokenize with special tokens.
+
+    Parameters
+    ----------
+    tokenizer : PreTrainedTokenizerFast
+        The tokenizer.
+    texts : list of str
+        n texts.
+    max_length : int
+        The most tokens that the encoder reads at once, the special ones included.
+    long_text : {"truncate", "head-tail", "windows"}, default="truncate"
+        What is kept of a longer text: its beginning, as much of its beginning as of its end, or all of it.
+    stride : int, default=0
+        The tokens that neighbouring windows share.
+    most_windows : int or None, default=None
+        Cut texts that would need more windows.
+
+    Returns
+    -------
+    tokens : RaggedTokens
+        The tokens of all texts.
+
+    Raises
+    ------
+    ValueError
+        If windows share all of their tokens.
+    """
     n_prefix, n_suffix = _count_special_tokens(tokenizer)
+    room = max_length - n_prefix - n_suffix
+    if long_text == "windows" and stride >= room:
+        raise ValueError(
+            f"stride={stride} leaves nothing new for the next window of max_length={max_length}, of which "
+            f"{n_prefix + n_suffix} are special tokens. Use a stride below {room}."
+        )
+    most = None if most_windows is None else max_length + (most_windows - 1) * (room - stride)
+    whole = {"truncation": True, "max_length": most} if long_text == "windows" and most else {"truncation": False}
+    options = {"truncation": True, "max_length": max_length} if long_text == "truncate" else whole
     pieces, lengths = [np.empty(0, dtype=np.int32)], [0]
-    for start in range(0, len(texts), _TEXTS_PER_CALL):
-        encoded = tokenizer(
-            [encodable(text) for text in texts[start : start + _TEXTS_PER_CALL]],
-            truncation=True,
-            max_length=max_length,
-            return_attention_mask=False,
-            return_token_type_ids=False,
-        )["input_ids"]
-        lengths.extend(map(len, encoded))
-        pieces.append(np.fromiter(chain.from_iterable(encoded), dtype=np.int32))
+    with _quiet_about_length(tokenizer):
+        for start in range(0, len(texts), _TEXTS_PER_CALL):
+            encoded = tokenizer(
+                [encodable(text) for text in texts[start : start + _TEXTS_PER_CALL]],
+                return_attention_mask=False,
+                return_token_type_ids=False,
+                **options,
+            )["input_ids"]
+            if long_text == "head-tail":
+                encoded = [_head_and_tail(ids, max_length, n_prefix + room - room // 2) for ids in encoded]
+            lengths.extend(map(len, encoded))
+            pieces.append(np.fromiter(chain.from_iterable(encoded), dtype=np.int32))
     pad_id = 0 if tokenizer.pad_token_id is None else tokenizer.pad_token_id
-    return RaggedTokens(np.concatenate(pieces), np.cumsum(lengths, dtype=np.int64), n_prefix, n_suffix, pad_id)
+    window = max_length if long_text == "windows" else None
+    return RaggedTokens(
+        np.concatenate(pieces), np.cumsum(lengths, dtype=np.int64), n_prefix, n_suffix, pad_id, window, stride
+    )
 
 
-def tokenize_ahead(tokenizer, chunks: Iterable[list[str]], max_length: int) -> Iterator[RaggedTokens]:
-    """Yield the tokens of every chunk of texts, while a thread is at the next chunk."""
+def _head_and_tail(ids: list[int], max_length: int, n_head: int) -> list[int]:
+    return ids if len(ids) <= max_length else ids[:n_head] + ids[n_head - max_length :]
+
+
+@contextmanager
+def _quiet_about_length(tokenizer) -> Iterator[None]:
+    """Let the tokenizer not warn of texts that are longer than its model, which windows are for."""
+    before = tokenizer.model_max_length
+    tokenizer.model_max_length = int(1e30)
+    try:
+        yield
+    finally:
+        tokenizer.model_max_length = before
+
+
+def tokenize_ahead(tokenizer, chunks: Iterable[list[str]], **options) -> Iterator[RaggedTokens]:
+    """Yield what ``tokenize`` returns for every chunk of texts, while a thread is at the next chunk."""
     with ThreadPoolExecutor(1, thread_name_prefix="tokenize") as pool:
         waiting = None
         for chunk in chunks:
-            coming = pool.submit(tokenize, tokenizer, chunk, max_length)
+            coming = pool.submit(tokenize, tokenizer, chunk, **options)
             if waiting is not None:
                 yield waiting.result()
             waiting = coming

@@ -242,7 +242,7 @@ def check_label_names(
         classes, texts = _from_sequence(label_names, columns, n_labels)
     if texts is not None:
         texts = _tell_apart(classes, _check_label_texts(texts))
-    return _object_array(classes), texts
+    return object_array(classes), texts
 
 
 def _from_mapping(label_names: Mapping, columns: list | None, n_labels: int) -> tuple[list, list]:
@@ -252,7 +252,7 @@ def _from_mapping(label_names: Mapping, columns: list | None, n_labels: int) -> 
     classes = columns
     missing = [label for label in classes if label not in label_names]
     if missing:
-        raise InvalidLabelNamesError(f"label_names has no text for {_enumerate(_object_array(missing))} of y.")
+        raise InvalidLabelNamesError(f"label_names has no text for {_enumerate(object_array(missing))} of y.")
     _check_number(len(label_names), n_labels)
     return classes, [label_names[label] for label in classes]
 
@@ -293,7 +293,7 @@ def _tell_apart(classes: list, texts: list[str]) -> list[str]:
     ]
 
 
-def _object_array(items: list) -> np.ndarray:
+def object_array(items: list) -> np.ndarray:
     """Make a 1-D array of labels; of integers where all are, of objects otherwise.
 
     One or two integers are objects too, because scikit-learn's scorers take an array of two integers for the two classes

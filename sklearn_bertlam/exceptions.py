@@ -15,9 +15,11 @@ __all__ = [
     "LessMemoryWarning",
     "OnnxFileError",
     "OutOfMemoryError",
+    "SavedModelError",
     "SlowPrecisionWarning",
     "TrainingDivergedError",
     "TrainingInterruptedWarning",
+    "UnsavedParameterWarning",
     "WordVectorsError",
 ]
 
@@ -66,6 +68,10 @@ class OnnxFileError(BertLamError, ValueError):
     """A file is not an ONNX model that this version of the package can read."""
 
 
+class SavedModelError(BertLamError, ValueError):
+    """A folder is not a saved estimator that this version of the package can read."""
+
+
 class LabelWithoutPositivesWarning(UserWarning):
     """Some labels have no positive example in the training data."""
 
@@ -80,3 +86,7 @@ class LessMemoryWarning(UserWarning):
 
 class SlowPrecisionWarning(UserWarning):
     """The precision that was asked for is slower than another on this processor."""
+
+
+class UnsavedParameterWarning(UserWarning):
+    """A parameter, such as a callback, cannot be saved without pickle."""

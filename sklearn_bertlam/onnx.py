@@ -17,7 +17,7 @@ from sklearn.utils._param_validation import Interval
 from ._multilabel import MultilabelClassifierMixin
 from ._onnx_format import INPUTS, OUTPUT, OnnxMetadata, incomplete_file, require
 from ._tokens import encodable
-from ._validation import _object_array, check_texts, check_threshold
+from ._validation import check_texts, check_threshold, object_array
 from .exceptions import OnnxFileError
 
 __all__ = ["OnnxBertLamClassifier"]
@@ -154,7 +154,7 @@ class OnnxBertLamClassifier(MultilabelClassifierMixin, BaseEstimator):
     @property
     def classes_(self) -> np.ndarray:
         """The labels."""
-        return _object_array(self._file.metadata.classes)
+        return object_array(self._file.metadata.classes)
 
     @property
     def n_labels_(self) -> int:

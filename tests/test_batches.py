@@ -3,7 +3,7 @@ import pytest
 import scipy.sparse as sp
 from transformers import AutoTokenizer
 
-from sklearn_bertlam._batches import TextDataset, TextRows, TrainingBatches, ValidationBatches, pack
+from sklearn_bertlam._batches import TextDataset, TextRows, TrainingBatches, pack
 from sklearn_bertlam._tokens import tokenize
 
 
@@ -85,8 +85,55 @@ def test_parts_cover_all_texts_within_the_token_budget(tokenizer):
     assert [len(packed) for _, packed in TextRows(tokens, rows).parts(1)] == [1] * 300
 
 
-def test_validation_batches_keep_texts_and_targets_together(tokenizer):
+def test_training_batches_keep_texts_and_targets_together(tokenizer):
     tokens = tokenize(tokenizer, ["fire " * (1 + i % 7) for i in range(50)], 32)
     data = TextDataset(tokens, sp.csr_array(np.eye(50, dtype=np.float32)), np.arange(50, dtype=np.float32))
-    for texts, (targets, weights) in ValidationBatches(data, 8):
+    for texts, (targets, weights) in TrainingBatches(data, 8, np.random.RandomState(0)):
         assert texts.rows.tolist() == targets.argmax(dim=1).tolist() == weights.int().tolist()
+
+
+# ----------------------------------------------------------------------------------------------------------- long texts
+
+
+def test_head_and_tail_are_kept(tokenizer):
+    words = "printer fire invoice thank you wrong for the is on my and".split()
+    tokens = tokenize(tokenizer, [" ".join(words), "fire"], 9, long_text="head-tail")
+    kept = tokenizer.decode(tokens.ids[:9], skip_special_tokens=True)
+    assert kept == " ".join(words[:4] + words[-3:])
+    assert tokens.lengths.tolist() == [9, 3]
+
+
+@pytest.mark.parametrize("stride", [0, 1, 4])
+@pytest.mark.parametrize("n_words", [1, 10, 11, 12, 17, 40])
+def test_windows_give_every_token_once(tokenizer, stride, n_words):
+    words = (["printer", "fire", "invoice", "thank", "you", "wrong", "is"] * 6)[:n_words]
+    texts = ["thank you", " ".join(words)]
+    tokens = tokenize(tokenizer, texts, 12, long_text="windows", stride=stride)
+    batch = pack(tokens, np.array([1, 0]))
+    grid = batch.to_grid(batch.ids, -1)
+    for row, text in enumerate(texts[::-1]):
+        ids = tokenizer(text)["input_ids"]
+        assert grid[row, : len(ids)].tolist() == ids
+        assert batch.content_mask[row].sum() == len(ids) - 2
+    sequences = batch.lengths[: batch.n_sequences]
+    assert max(sequences) <= 12
+    starts = np.cumsum((0, *sequences))
+    for start, stop in zip(starts, starts[1:], strict=False):
+        assert batch.ids[start] == tokenizer.cls_token_id
+        assert batch.ids[stop - 1] == tokenizer.sep_token_id
+        assert batch.positions[start:stop].tolist() == list(range(stop - start))
+    assert batch.n_sequences == 1 + max(1, -(-(n_words - stride) // (10 - stride)))
+
+
+def test_windows_have_tokens_from_where_they_are_further_inside(tokenizer):
+    tokens = tokenize(tokenizer, ["fire " * 16], 12, long_text="windows", stride=4)
+    batch = pack(tokens, np.array([0]))
+    position = batch.to_grid(batch.positions)[0]
+    assert position[:18].tolist() == [0, *range(1, 9), *range(3, 11), 11]
+
+
+def test_windows_are_limited_in_training(tokenizer):
+    tokens = tokenize(tokenizer, ["fire " * 500], 12, long_text="windows", stride=2, most_windows=3)
+    assert pack(tokens, np.array([0])).n_sequences == 3
+    with pytest.raises(ValueError, match="Use a stride below 10"):
+        tokenize(tokenizer, ["fire"], 12, long_text="windows", stride=10)

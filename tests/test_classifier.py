@@ -14,8 +14,10 @@ import torch
 from conftest import LABELS, TEXTS, Y, needs_embedded_encoder
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.metrics import f1_score
+from skorch.callbacks import Callback
 
-from sklearn_bertlam import BertLamClassifier
+from sklearn_bertlam import BertLamClassifier, _text_encoder
 from sklearn_bertlam.exceptions import LabelWithoutPositivesWarning, TrainingDivergedError, TrainingInterruptedWarning
 
 
@@ -223,8 +225,6 @@ def test_verbose_shows_documents_per_second_and_loss(make_classifier, capfd):
 
 
 def test_callbacks_are_called(make_classifier):
-    from skorch.callbacks import Callback
-
     class CountEpochs(Callback):
         def on_epoch_end(self, net, **kwargs):
             epochs.append(len(net.history))
@@ -238,10 +238,55 @@ def test_callbacks_are_called(make_classifier):
 def test_early_stopping_keeps_the_best_weights(make_classifier):
     parameters = {"early_stopping": True, "validation_fraction": 0.4, "n_iter_no_change": 2, "learning_rate": 0.05}
     clf = make_classifier(max_epochs=40, **parameters).fit(TEXTS, Y)
-    losses = [epoch["valid_loss"] for epoch in clf.history_]
     assert clf.n_iter_ < 40
-    assert int(np.argmin(losses)) == clf.n_iter_ - 3
-    assert all(0 <= epoch["valid_f1_micro"] <= 1 for epoch in clf.history_)
+    assert clf.best_epoch_ == clf.n_iter_ - 2
+    again = make_classifier(max_epochs=40, callbacks=[StopAfter(clf.best_epoch_)], **parameters).fit(TEXTS, Y)
+    np.testing.assert_array_equal(clf.predict_proba(TEXTS), again.predict_proba(TEXTS))
+    assert all(0 <= epoch[key] <= 1 for epoch in clf.history_ for key in ("valid_f1_micro", "valid_average_precision"))
+
+
+class StopAfter(Callback):
+    def __init__(self, n_epochs):
+        self.n_epochs = n_epochs
+
+    def on_epoch_end(self, net, **kwargs):
+        if len(net.history) == self.n_epochs:
+            raise KeyboardInterrupt
+
+
+def test_early_stopping_goes_back_to_the_start_where_training_only_harms(make_classifier):
+    parameters = {"early_stopping": True, "validation_fraction": 0.4, "n_iter_no_change": 3, "head_init": "logistic"}
+    harmful = {"learning_rate": 0.0, "head_learning_rate": 1.0, "weight_decay": 1.0, "warmup_fraction": 0.0}
+    clf = make_classifier(**parameters, **harmful).fit(TEXTS, 1 - Y)
+    start = make_classifier(max_epochs=0, **parameters).fit(TEXTS, 1 - Y)
+    if clf.best_epoch_ == 0:
+        np.testing.assert_allclose(clf.predict_proba(TEXTS), start.predict_proba(TEXTS), atol=1e-6)
+    best = max([epoch["valid_average_precision"] for epoch in clf.history_])
+    assert clf.best_epoch_ == 0 or clf.history_[clf.best_epoch_ - 1]["valid_average_precision"] == best
+
+
+def test_a_tuned_threshold_is_learned_on_texts_that_are_held_out(make_classifier):
+    texts, y = TEXTS * 20, np.tile(Y, (20, 1))
+    y = y * (np.random.RandomState(0).rand(*y.shape) < 0.3)  # so that no label is more probable than not
+    learning = {"max_epochs": 8, "learning_rate": 1e-3}
+    fixed = make_classifier(**learning).fit(texts, y)
+    tuned = make_classifier(threshold="tuned", validation_fraction=0.3, **learning).fit(texts, y)
+    assert tuned.threshold_.shape == (3,)
+    assert (tuned.threshold_ < 0.5).all()
+    assert f1_score(Y, tuned.predict(TEXTS), average="micro") > f1_score(Y, fixed.predict(TEXTS), average="micro") + 0.1
+    np.testing.assert_array_equal(tuned.predict(TEXTS), tuned.predict_proba(TEXTS) > tuned.threshold_.astype(np.float32))
+    assert tuned.set_params(threshold=0.3).threshold_ == 0.3
+    with pytest.warns(LabelWithoutPositivesWarning):
+        tuned.set_params(threshold="tuned").fit(texts, np.zeros_like(y))
+    np.testing.assert_array_equal(tuned.threshold_, 0.5)  # nothing to learn from
+
+
+def test_a_threshold_that_was_not_tuned_is_an_error(make_classifier):
+    clf = make_classifier().fit(TEXTS, Y).set_params(threshold="tuned")
+    with pytest.raises(ValueError, match="set after fit"):
+        clf.predict(TEXTS)
+    with pytest.raises(ValueError, match="threshold='tuned' with validation_fraction"):
+        clf.fit(["fire"], [[1]])
 
 
 def test_warm_start_goes_on(make_classifier):
@@ -416,8 +461,6 @@ def test_a_label_without_positives_warns_once_by_name(make_classifier):
 
 
 def test_interruption_keeps_a_usable_estimator(make_classifier):
-    from skorch.callbacks import Callback
-
     class Interrupt(Callback):
         def on_batch_end(self, net, **kwargs):
             if len(net.history) == 2:
@@ -433,3 +476,39 @@ def test_many_texts_in_small_chunks_are_the_same(fitted, monkeypatch):
     expected = fitted.predict_proba(TEXTS)
     monkeypatch.setattr("sklearn_bertlam._base._TEXTS_PER_CHUNK", 5)
     np.testing.assert_allclose(fitted.predict_proba(TEXTS), expected, atol=1e-5)
+
+
+# ----------------------------------------------------------------------------------------------------------- long texts
+
+LONG_TEXTS = [f"{text} " + "and the " * 40 + ending for text, ending in zip(TEXTS, TEXTS[::-1], strict=True)]
+
+
+@pytest.mark.parametrize("attention", ["label-wise", "document", "mean"])
+@pytest.mark.parametrize("long_text", ["truncate", "head-tail", "windows"])
+def test_the_end_of_a_long_text_counts_where_it_should(make_classifier, attention, long_text):
+    clf = make_classifier(attention=attention, long_text=long_text, stride=8).fit(TEXTS, Y)
+    alone, with_end = (clf.predict_proba([f"thank you {'and the ' * 40} {end}"]) for end in ("", "printer fire"))
+    assert np.array_equal(alone, with_end) == (long_text == "truncate")
+    clf.fit(LONG_TEXTS, Y)
+    assert np.isfinite(clf.predict_proba(LONG_TEXTS)).all()
+
+
+def test_windows_do_not_change_short_texts(make_classifier, tolerance):
+    plain = make_classifier().fit(TEXTS, Y)
+    windows = make_classifier(long_text="windows", stride=8).fit(TEXTS, Y)
+    np.testing.assert_allclose(windows.predict_proba(TEXTS), plain.predict_proba(TEXTS), **tolerance)
+
+
+def test_a_text_of_any_length_can_be_read_in_windows(make_classifier, monkeypatch, tolerance):
+    clf = make_classifier(long_text="windows", stride=8).fit(TEXTS, Y)
+    book = ["the printer is on fire and " * 2000]
+    expected = clf.predict_proba(book)
+    monkeypatch.setattr(_text_encoder, "_TOKENS_PER_PART", 100)
+    np.testing.assert_allclose(clf.predict_proba(book), expected, **tolerance)
+
+
+def test_windows_need_room_for_something_new(make_classifier):
+    with pytest.raises(ValueError, match="Use a stride below 30"):
+        make_classifier(long_text="windows", stride=32).fit(TEXTS, Y)
+    with pytest.raises(ValueError, match="long_text"):
+        make_classifier(long_text="window").fit(TEXTS, Y)

@@ -23,6 +23,7 @@ from sklearn_bertlam.baselines import (
     TextCNNClassifier,
 )
 from sklearn_bertlam.baselines._sequence import SequenceClassifier
+from sklearn_bertlam.model_selection import MultilabelThresholdClassifierCV
 
 
 class ReadsNumbers:
@@ -150,6 +151,16 @@ class NumericSGM(NetworkReadsNumbers, SGMClassifier):
         )
 
 
+class TunedThreshold(MultilabelThresholdClassifierCV):
+    """Reads numbers as it is; only y is laid out as an indicator."""
+
+    def __init__(self, estimator, *, cv=2):
+        super().__init__(estimator, cv=cv)
+
+    def fit(self, X, y, sample_weight=None):
+        return super().fit(X, as_indicator(y), sample_weight=sample_weight)
+
+
 _ONE_DIMENSIONAL = "the check gives a one-dimensional y, which is refused: every label is a column"
 _ONE_DIMENSIONAL_CHECKS = (
     "check_classifiers_one_label",
@@ -172,6 +183,14 @@ EXPECTED_FAILURES = {
     "NumericLEAM": _TRAINED,
     "NumericCNNRNN": _TRAINED,
     "NumericSGM": _TRAINED,
+    "TunedThreshold": {
+        "check_sample_weight_equivalence_on_dense_data": "a repeated document also changes the folds",
+        "check_sample_weight_equivalence_on_sparse_data": "a repeated document also changes the folds",
+        "check_estimator_sparse_array": "the check wants two columns of probabilities for one label",
+        "check_estimator_sparse_matrix": "the check wants two columns of probabilities for one label",
+        "check_classifier_multioutput": "the check wants labels where scores are above zero, which is what tuning changes",
+        **dict.fromkeys(_ONE_DIMENSIONAL_CHECKS, _ONE_DIMENSIONAL),
+    },
     "NumericBinaryRelevance": {
         "check_sample_weight_equivalence_on_dense_data": "TF-IDF counts documents without weights",
         **dict.fromkeys(_ONE_DIMENSIONAL_CHECKS, _ONE_DIMENSIONAL),
@@ -197,6 +216,7 @@ def encoder(tiny_encoder, monkeypatch):
         NumericLEAM(),
         NumericCNNRNN(),
         NumericSGM(),
+        TunedThreshold(BinaryRelevanceClassifier(vectorizer="passthrough")),
     ],
     expected_failed_checks=lambda estimator: EXPECTED_FAILURES.get(type(estimator).__name__, {}),
 )

@@ -332,3 +332,8 @@ def test_damaged_metadata(rewritten, changes):
 def test_what_is_not_fitted_cannot_be_written(make_classifier, tmp_path):
     with pytest.raises(NotFittedError):
         make_classifier().to_onnx(tmp_path / "model.onnx")
+
+
+def test_windows_have_no_onnx_file(make_classifier, tmp_path):
+    with pytest.raises(ValueError, match="ONNX files truncate"):
+        make_classifier(long_text="windows", stride=4).fit(TEXTS, Y).to_onnx(tmp_path / "model.onnx")

@@ -1,0 +1,237 @@
+"""Fitted classifiers as folders, without pickle: JSON, safetensors and the tokenizer's own file. No code runs on loading.
+
+What a folder holds
+    estimator.json     class, parameters, labels, thresholds, history, and the sha256 of the other files
+    model.safetensors  the weights
+    tokenizer.json     the tokenizer, and tokenizer_config.json with its special tokens
+    encoder.json       the architecture of the pretrained encoder, where there is one
+
+``FORMAT`` grows when folders can no longer be read in the same way. Older formats are read, newer ones are refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .exceptions import SavedModelError, UnsavedParameterWarning
+
+FORMAT = 1
+_CONFIG, _WEIGHTS, _ENCODER = "estimator.json", "model.safetensors", "encoder.json"
+_TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
+_FACTS = ("history_", "n_iter_", "best_epoch_", "n_labels_", "sparse_output_", "_label_texts", "_reading", "_precision")
+
+
+def save(estimator: Any, folder: str | os.PathLike, overwrite: bool) -> None:
+    """Write a fitted estimator to a folder, which is there completely or not at all."""
+    target = Path(folder)
+    if target.exists() and not target.is_dir():
+        raise FileExistsError(f"{target} is a file. Give the name of a folder.")
+    if target.is_dir() and any(target.iterdir()) and not overwrite:
+        raise FileExistsError(f"The folder {target} is not empty. Give another one, or use overwrite=True to replace it.")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        _write(estimator, part)
+        _put_in_place(part, target)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _write(estimator: Any, folder: Path) -> None:
+    from safetensors.torch import save_file
+
+    config = _config(estimator)
+    weights = {name: value.detach().cpu().contiguous() for name, value in estimator.module_.state_dict().items()}
+    save_file(weights, folder / _WEIGHTS)
+    with tempfile.TemporaryDirectory() as everything:
+        estimator.tokenizer_.save_pretrained(everything)
+        for name in _TOKENIZER:
+            shutil.copyfile(Path(everything) / name, folder / name)
+    if hasattr(estimator.module_, "encoder"):
+        _write_text(folder / _ENCODER, estimator.module_.encoder.config.to_json_string(use_diff=False))
+    config["files"] = {file.name: _sha256(file) for file in sorted(folder.iterdir())}
+    _write_text(folder / _CONFIG, json.dumps(config, indent=1, allow_nan=True))
+    for file in folder.iterdir():
+        file.chmod(0o644)
+    folder.chmod(0o755)
+
+
+def _write_text(file: Path, text: str) -> None:
+    with file.open("w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _put_in_place(part: Path, target: Path) -> None:
+    if not target.is_dir():
+        part.rename(target)
+        return
+    old = part.with_name(part.name + "-old")
+    target.rename(old)
+    try:
+        part.rename(target)
+    except OSError:
+        old.rename(target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _config(estimator: Any) -> dict[str, Any]:
+    from . import __version__
+
+    parameters = {}
+    for name, value in estimator.get_params(deep=False).items():
+        try:
+            parameters[name] = _plain(value)
+        except TypeError:
+            warnings.warn(
+                f"{name}={value!r:.60} cannot be saved as JSON; the loaded estimator will have its default.",
+                UnsavedParameterWarning,
+                stacklevel=5,
+            )
+    tuned = getattr(estimator, "_tuned_threshold", None)
+    return {
+        "format": FORMAT,
+        "version": __version__,
+        "class": type(estimator).__name__,
+        "parameters": parameters,
+        "classes": [_plain_label(label) for label in estimator.classes_],
+        "tuned_threshold": None if tuned is None else tuned.tolist(),
+        "labels_per_update": getattr(estimator.module_, "labels_per_update", None),
+        "facts": {name: _plain(getattr(estimator, name)) for name in _FACTS},
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON knows it."""
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, Mapping):
+        if all(isinstance(key, str) for key in value):
+            return {key: _plain(item) for key, item in value.items()}
+        return {"__pairs__": [[_plain(key), _plain(item)] for key, item in value.items()]}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if value is None or isinstance(value, (str, bool, int, float)):
+        return value
+    raise TypeError(type(value).__name__)
+
+
+def _plain_label(label: Any) -> Any:
+    plain = label.item() if isinstance(label, np.generic) else label
+    if not isinstance(plain, (str, bool, int, float)):
+        raise TypeError(f"The label {label!r} is a {type(label).__name__}. Labels that are saved have to be str or numbers.")
+    return plain
+
+
+def _from_plain(value: Any) -> Any:
+    if isinstance(value, dict) and set(value) == {"__pairs__"}:
+        return {key: _from_plain(item) for key, item in value["__pairs__"]}
+    return value
+
+
+# -------------------------------------------------------------------------------------------------------------- loading
+
+
+def load(cls: type, folder: str | os.PathLike, device: str) -> Any:
+    """Return the estimator of a class that a folder holds."""
+    source = Path(folder)
+    config = _read_config(source, cls)
+    _check_files(source, config)
+    try:
+        return _build(cls, source, config, device)
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, OSError) as error:
+        raise _unreadable(source, f"{type(error).__name__}: {_first_line(error)}") from error
+
+
+def _read_config(source: Path, cls: type) -> dict[str, Any]:
+    if not source.is_dir():
+        raise SavedModelError(f"There is no folder {source}. Give the one that save() has written.")
+    try:
+        config = json.loads((source / _CONFIG).read_text(encoding="utf-8"))
+        saved_format, name = config["format"], config["class"]
+    except FileNotFoundError as error:
+        raise SavedModelError(f"The folder {source} has no {_CONFIG}. It was not written by save().") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise _unreadable(source, f"{_CONFIG} was not written by save(), or is damaged") from error
+    if not isinstance(saved_format, int) or saved_format > FORMAT:
+        raise SavedModelError(
+            f"{source} has format {saved_format!r}, written by version {config.get('version')!r}, but this version reads "
+            f"formats up to {FORMAT}. Update sklearn-bertlam."
+        )
+    if name != cls.__name__:
+        raise SavedModelError(f"{source} holds a {name}. Load it with {name}.load.")
+    return config
+
+
+def _check_files(source: Path, config: dict[str, Any]) -> None:
+    known = {_WEIGHTS, *_TOKENIZER, _ENCODER}
+    hashes = config.get("files")
+    if not isinstance(hashes, dict) or not {_WEIGHTS, *_TOKENIZER} <= set(hashes) <= known:
+        raise _unreadable(source, f"{_CONFIG} does not list the files that belong to it")
+    for name, expected in hashes.items():
+        if not (source / name).is_file():
+            raise SavedModelError(f"{source / name} is missing. Copy the whole folder, or save again.")
+        if _sha256(source / name) != expected:
+            raise _unreadable(source, f"{name} is not the file that was saved: truncated or changed")
+    others = sorted(file.name for file in source.iterdir() if file.name not in {*known, _CONFIG, "README.md"})
+    if others:
+        warnings.warn(f"{source} holds files that are not read: {', '.join(others)}.", UserWarning, stacklevel=4)
+
+
+def _build(cls: type, source: Path, config: dict[str, Any], device: str) -> Any:
+    from safetensors.torch import load_file
+
+    from ._encoders import load_tokenizer
+    from ._runtime import isolated_torch_random_state, resolve_device
+    from ._validation import object_array
+
+    known = set(cls._get_param_names())  # type: ignore[attr-defined]
+    parameters = {name: _from_plain(value) for name, value in config["parameters"].items() if name in known}
+    estimator = cls(**parameters)
+    if "device" in known:
+        estimator.set_params(device=device)
+    estimator._validate_params()
+    for name in _FACTS:
+        setattr(estimator, name, config["facts"][name])
+    estimator.classes_ = object_array(config["classes"])
+    estimator.device_ = str(resolve_device(device))
+    if config["tuned_threshold"] is not None:
+        estimator._tuned_threshold = np.array(config["tuned_threshold"])
+    estimator.tokenizer_ = load_tokenizer(source)
+    encoder = json.loads((source / _ENCODER).read_text(encoding="utf-8")) if (source / _ENCODER).exists() else None
+    with isolated_torch_random_state(np.random.RandomState(0), resolve_device("cpu")):
+        module = estimator._blank_module(encoder)
+    module.load_state_dict(load_file(source / _WEIGHTS))
+    if config["labels_per_update"] is not None:
+        module.labels_per_update = int(config["labels_per_update"])
+    estimator.module_ = module.to(estimator.device_).eval()
+    return estimator
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _unreadable(source: Path, reason: str) -> SavedModelError:
+    return SavedModelError(f"{source} cannot be loaded: {reason}. Save the estimator again.")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [""])[0]

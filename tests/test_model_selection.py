@@ -1,0 +1,255 @@
+"""Splits and thresholds for any multi-label classifier."""
+
+import warnings
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from conftest import TEXTS, Y
+from sklearn.base import clone
+from sklearn.datasets import make_multilabel_classification
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import f1_score
+from sklearn.model_selection import GridSearchCV, KFold, ShuffleSplit, cross_val_score
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.multioutput import MultiOutputClassifier
+from sklearn.neural_network import MLPClassifier
+from sklearn.svm import LinearSVC
+
+from sklearn_bertlam.baselines import BinaryRelevanceClassifier
+from sklearn_bertlam.exceptions import InvalidTargetError
+from sklearn_bertlam.model_selection import (
+    MultilabelStratifiedKFold,
+    MultilabelStratifiedShuffleSplit,
+    MultilabelThresholdClassifierCV,
+)
+
+
+@pytest.fixture(scope="module")
+def long_tail():
+    """2,000 documents with 40 labels, from frequent to rare, and some documents without any."""
+    random = np.random.RandomState(0)
+    return (random.rand(2000, 40) < 0.4 / np.arange(1, 41) ** 1.2).astype(int)
+
+
+@pytest.fixture(scope="module")
+def numbers():
+    return make_multilabel_classification(300, n_classes=6, n_labels=2, random_state=0)
+
+
+def spread(y, parts):
+    """Return the largest difference between a label's share in a part and its share overall, in documents."""
+    return max(np.abs(y[part].sum(axis=0) - y.mean(axis=0) * len(part)).max() for part in parts)
+
+
+# --------------------------------------------------------------------------------------------------------------- splits
+
+
+def test_folds_share_every_label(long_tail):
+    folds = [test for _, test in MultilabelStratifiedKFold(5).split(long_tail, long_tail)]
+    assert sorted(np.concatenate(folds)) == list(range(2000))
+    assert {len(fold) for fold in folds} == {400}
+    assert spread(long_tail, folds) < 2
+    random = [test for _, test in KFold(5, shuffle=True, random_state=0).split(long_tail)]
+    assert spread(long_tail, random) > 5
+
+
+def test_folds_of_any_size_differ_by_one_at_most(long_tail):
+    sizes = [len(test) for _, test in MultilabelStratifiedKFold(7).split(long_tail[:1003], long_tail[:1003])]
+    assert sum(sizes) == 1003
+    assert max(sizes) - min(sizes) == 1
+
+
+def test_pairs_are_shared_in_the_second_order(long_tail):
+    both = (long_tail[:, 0] & long_tail[:, 1])[:, None]
+    first, second = (
+        [test for _, test in MultilabelStratifiedKFold(5, order=order).split(long_tail, long_tail)] for order in (1, 2)
+    )
+    assert spread(both, second) < 2 < spread(both, first)
+    assert spread(long_tail, second) < 4
+
+
+def test_shuffling_is_seeded(long_tail):
+    def folds(**parameters):
+        return [test.tolist() for _, test in MultilabelStratifiedKFold(3, **parameters).split(long_tail, long_tail)]
+
+    assert folds() == folds()
+    assert folds(shuffle=True, random_state=1) == folds(shuffle=True, random_state=1)
+    assert folds(shuffle=True, random_state=1) != folds(shuffle=True, random_state=2)
+    with pytest.raises(ValueError, match="random_state"):
+        MultilabelStratifiedKFold(3, random_state=1)
+
+
+@pytest.mark.parametrize("container", [sp.csr_array, sp.csc_matrix, np.ndarray.tolist], ids=lambda one: one.__name__)
+def test_containers_of_targets_do_not_matter(long_tail, container):
+    expected = [test.tolist() for _, test in MultilabelStratifiedKFold(3).split(long_tail, long_tail)]
+    given = [test.tolist() for _, test in MultilabelStratifiedKFold(3).split(long_tail, container(long_tail))]
+    assert given == expected
+
+
+def test_shuffle_splits_have_the_sizes_asked_for(long_tail):
+    splitter = MultilabelStratifiedShuffleSplit(3, test_size=0.25, train_size=100, random_state=0)
+    splits = list(splitter.split(long_tail, long_tail))
+    assert splitter.get_n_splits() == 3
+    for train, test in splits:
+        assert (len(train), len(test)) == (100, 500)
+        assert not set(train) & set(test)
+        assert spread(long_tail, [test]) < 2
+    assert splits[0][1].tolist() != splits[1][1].tolist()
+    assert len(next(MultilabelStratifiedShuffleSplit(1).split(long_tail, long_tail))[1]) == 200
+
+
+def test_splits_work_as_cv(numbers):
+    X, y = numbers
+    for cv in (MultilabelStratifiedKFold(3), MultilabelStratifiedShuffleSplit(3, random_state=0)):
+        scores = cross_val_score(OneVsRestClassifier(LogisticRegression()), X, y, cv=cv, scoring="f1_micro")
+        assert (scores > 0.5).all()
+
+
+@pytest.mark.parametrize("splitter", [MultilabelStratifiedKFold(3), MultilabelStratifiedShuffleSplit(3)])
+def test_splits_refuse_what_they_cannot_share(splitter):
+    y = Y.astype(float)
+    y[0, 0] = np.nan
+    with pytest.raises(InvalidTargetError, match="1 NaN"):
+        next(splitter.split(TEXTS, y))
+    with pytest.raises(ValueError, match="inconsistent"):
+        next(splitter.split(TEXTS, Y[:5]))
+    with pytest.raises(InvalidTargetError, match="shape"):
+        next(splitter.split(TEXTS, Y[:, 0]))
+    with pytest.raises(ValueError, match="order"):
+        next(clone_with(splitter, order=3).split(TEXTS, Y))
+
+
+def clone_with(splitter, **attributes):
+    from copy import copy
+
+    other = copy(splitter)
+    other.__dict__.update(attributes)
+    return other
+
+
+def test_more_folds_than_documents_are_refused():
+    with pytest.raises(ValueError, match="greater"):
+        next(MultilabelStratifiedKFold(13).split(TEXTS, Y))
+
+
+# ----------------------------------------------------------------------------------------------------------- thresholds
+
+CLASSIFIERS = {
+    "one-vs-rest": OneVsRestClassifier(LogisticRegression()),
+    "linear SVM": OneVsRestClassifier(LinearSVC()),
+    "MLP": MLPClassifier(max_iter=30, random_state=0),
+    "forest": RandomForestClassifier(10, random_state=0),
+    "multi-output": MultiOutputClassifier(LogisticRegression()),
+    "binary relevance": BinaryRelevanceClassifier(vectorizer="passthrough"),
+}
+
+
+@pytest.fixture(params=list(CLASSIFIERS))
+def classifier(request):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        yield clone(CLASSIFIERS[request.param])
+
+
+@pytest.mark.parametrize("per_label", [False, True])
+def test_any_classifier_can_be_tuned(classifier, numbers, per_label):
+    X, y = numbers
+    y = y * (np.random.RandomState(1).rand(*y.shape) < 0.5)  # rarer labels
+    clf = MultilabelThresholdClassifierCV(classifier, per_label=per_label, cv=3, scoring="f1_macro").fit(X[:200], y[:200])
+    plain = clone(classifier).fit(X[:200], y[:200])
+    tuned, untuned = (f1_score(y[200:], one.predict(X[200:]), average="macro", zero_division=0) for one in (clf, plain))
+    assert tuned > untuned
+    assert abs(clf.best_score_ - tuned) < 0.15
+    assert np.shape(clf.threshold_) == ((6,) if per_label else ())
+    assert clf.predict(X[:3]).shape == (3, 6)
+
+
+def test_texts_sparse_targets_and_names(make_classifier):
+    pd = pytest.importorskip("pandas")
+    texts, y = TEXTS * 3, pd.DataFrame(np.tile(Y, (3, 1)), columns=["printer", "invoice", "thank"])
+    clf = MultilabelThresholdClassifierCV(BinaryRelevanceClassifier(), cv=3).fit(texts, y)
+    assert clf.classes_.tolist() == list(y.columns)
+    assert clf.predict_proba(texts).shape == clf.decision_function(texts).shape == (36, 3)
+    sparse = MultilabelThresholdClassifierCV(BinaryRelevanceClassifier(), cv=3).fit(texts, sp.csr_array(y.to_numpy()))
+    assert sp.issparse(sparse.predict(texts))
+    np.testing.assert_array_equal(sparse.predict(texts).toarray(), clf.predict(texts))
+    network = MultilabelThresholdClassifierCV(make_classifier(), cv=2, min_labels=1).fit(texts, y)
+    assert (network.predict(["fire", "thank you"]).sum(axis=1) >= 1).all()
+
+
+def test_unknown_entries_are_left_out(numbers):
+    X, y = numbers
+    hidden = np.where(np.random.RandomState(0).rand(*y.shape) < 0.3, np.nan, y)
+    clf = MultilabelThresholdClassifierCV(BinaryRelevanceClassifier(vectorizer="passthrough"), cv=3).fit(X, hidden)
+    assert f1_score(y, clf.predict(X), average="micro") > 0.6
+
+
+def test_prefit_and_single_splits(numbers):
+    X, y = numbers
+    base = OneVsRestClassifier(LogisticRegression()).fit(X[:200], y[:200])
+    clf = MultilabelThresholdClassifierCV(base, cv="prefit", refit=False).fit(X[200:], y[200:])
+    assert clf.estimator_ is base
+    assert 0.5 < clf.best_score_ <= 1
+    single = ShuffleSplit(1, random_state=0)
+    clf = MultilabelThresholdClassifierCV(clone(base), cv=single, refit=False).fit(X, y)
+    assert len(next(single.split(X))[0]) == 270
+    np.testing.assert_array_equal(
+        clf.predict_proba(X), clone(base).fit(X[next(single.split(X))[0]], y[next(single.split(X))[0]]).predict_proba(X)
+    )
+    with pytest.raises(ValueError, match="refit=False needs a single split"):
+        MultilabelThresholdClassifierCV(clone(base), cv=3, refit=False).fit(X, y)
+    with pytest.raises(ValueError, match="prefit"):
+        MultilabelThresholdClassifierCV(base, cv="prefit").fit(X, y)
+    with pytest.raises(NotFittedError):
+        MultilabelThresholdClassifierCV(clone(base), cv="prefit", refit=False).fit(X, y)
+
+
+def test_it_can_be_searched_over(numbers):
+    X, y = numbers
+    clf = MultilabelThresholdClassifierCV(OneVsRestClassifier(LogisticRegression()), cv=2)
+    search = GridSearchCV(clf, {"estimator__estimator__C": [0.1, 1.0], "min_labels": [0, 1]}, scoring="f1_micro", cv=2)
+    assert search.fit(X, y).best_score_ > 0.6
+
+
+def test_sample_weights_reach_the_classifier(numbers):
+    X, y = numbers
+    weights = np.r_[np.ones(150), np.zeros(150)]
+    base = BinaryRelevanceClassifier(vectorizer="passthrough")
+    clf = MultilabelThresholdClassifierCV(base, cv=3).fit(X, y, sample_weight=weights)
+    np.testing.assert_allclose(clf.predict_proba(X), clone(base).fit(X[:150], y[:150]).predict_proba(X), atol=1e-3)
+    with pytest.raises(ValueError, match="sample_weight"):
+        MultilabelThresholdClassifierCV(MLPNoWeights()).fit(X, y, sample_weight=weights)
+
+
+class MLPNoWeights(OneVsRestClassifier):
+    def __init__(self):
+        super().__init__(LogisticRegression())
+
+    def fit(self, X, y):
+        return super().fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"min_labels": 7}, "more than the 6 labels"),
+        ({"scoring": "f1_samples", "per_label": True}, "f1_samples"),
+        ({"scoring": "accuracy"}, "scoring"),
+        ({"cv": 400}, "greater"),
+    ],
+)
+def test_parameters_that_do_not_fit_are_refused(numbers, parameters, message):
+    with pytest.raises(ValueError, match=message):
+        MultilabelThresholdClassifierCV(OneVsRestClassifier(LogisticRegression()), **parameters).fit(*numbers)
+
+
+def test_the_reported_score_is_that_of_chance_on_noise():
+    """Thresholds tuned on noise look good where they were tuned, and cross-fitted no better than predicting everything."""
+    random = np.random.RandomState(0)
+    X, y = random.rand(200, 5), (random.rand(200, 30) < 0.1).astype(int)
+    clf = MultilabelThresholdClassifierCV(OneVsRestClassifier(LogisticRegression()), per_label=True, cv=4).fit(X, y)
+    everything = f1_score(y.ravel(), np.ones(y.size))
+    assert clf.best_score_ < everything + 0.03

@@ -1,0 +1,208 @@
+"""Saved estimators: the same predictions, and nothing read that should not be."""
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from conftest import LABELS, TEXTS, Y
+from sklearn.exceptions import NotFittedError
+from skorch.callbacks import Callback
+
+from sklearn_bertlam import BertLamClassifier
+from sklearn_bertlam.baselines import (
+    BERTClassifier,
+    CNNRNNClassifier,
+    FrozenEncoderClassifier,
+    LEAMClassifier,
+    MAGNETClassifier,
+    SGMClassifier,
+    TextCNNClassifier,
+)
+from sklearn_bertlam.exceptions import SavedModelError, UnsavedParameterWarning
+
+SMALL = {"max_epochs": 1, "random_state": 0}
+WORDS = {**SMALL, "embedding_size": 8}
+SYSTEMS = [
+    (BERTClassifier, {**SMALL, "max_length": 32}),
+    (FrozenEncoderClassifier, {"max_length": 32}),
+    (MAGNETClassifier, {**SMALL, "max_length": 32, "hidden_size": 8, "label_names": LABELS}),
+    (TextCNNClassifier, {**WORDS, "n_filters": 4}),
+    (LEAMClassifier, {**WORDS, "label_names": LABELS}),
+    (CNNRNNClassifier, {**WORDS, "n_filters": 4, "hidden_size": 8, "label_size": 4}),
+    (SGMClassifier, {**WORDS, "hidden_size": 8, "label_size": 4, "global_embedding": True}),
+]
+
+
+@pytest.fixture
+def saved(make_classifier, tmp_path):
+    clf = make_classifier(label_names=LABELS).fit(TEXTS, Y)
+    clf.save(tmp_path / "model")
+    return tmp_path / "model"
+
+
+@pytest.mark.parametrize("attention", ["label-wise", "document", "mean", "cls"])
+@pytest.mark.parametrize("names", [LABELS, None], ids=["names", "no names"])
+def test_a_loaded_estimator_predicts_the_same(make_classifier, tmp_path, attention, names):
+    clf = make_classifier(attention=attention, label_names=names, threshold="tuned", validation_fraction=0.3).fit(TEXTS, Y)
+    clf.save(tmp_path / "model")
+    loaded = BertLamClassifier.load(tmp_path / "model", device=clf.device)
+    np.testing.assert_array_equal(loaded.predict_proba(TEXTS), clf.predict_proba(TEXTS))
+    np.testing.assert_array_equal(loaded.predict(TEXTS), clf.predict(TEXTS))
+    assert loaded.get_params() == clf.get_params()
+    assert loaded.classes_.tolist() == clf.classes_.tolist()
+    assert loaded.history_ == clf.history_
+
+
+@pytest.mark.parametrize(("system", "parameters"), SYSTEMS, ids=lambda one: getattr(one, "__name__", ""))
+def test_baselines_can_be_saved(tiny_encoder, tmp_path, system, parameters):
+    if "encoder" in system._get_param_names():
+        parameters = parameters | {"encoder": tiny_encoder}
+    clf = system(**parameters).fit(TEXTS, Y)
+    clf.save(tmp_path / "model")
+    loaded = system.load(tmp_path / "model")
+    np.testing.assert_array_equal(loaded.predict_proba(TEXTS), clf.predict_proba(TEXTS))
+    np.testing.assert_array_equal(loaded.predict(TEXTS), clf.predict(TEXTS))
+
+
+def test_a_new_process_loads_without_network(saved):
+    code = (
+        f"from sklearn_bertlam import BertLamClassifier as C; print(C.load({str(saved)!r}).predict_proba(['fire']).tolist())"
+    )
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    output = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True).stdout
+    expected = BertLamClassifier.load(saved).predict_proba(["fire"])
+    np.testing.assert_allclose(json.loads(output), expected, atol=1e-6)
+
+
+def test_training_goes_on_after_loading(make_classifier, tmp_path):
+    clf = make_classifier(label_names=LABELS, warm_start=True, labels_per_update=2).fit(TEXTS, Y)
+    clf.save(tmp_path / "model")
+    loaded = BertLamClassifier.load(tmp_path / "model", device=clf.device)
+    np.testing.assert_array_equal(loaded.fit(TEXTS, Y).predict_proba(TEXTS), clf.fit(TEXTS, Y).predict_proba(TEXTS))
+
+
+def test_targets_and_parameters_of_many_kinds(make_classifier, tmp_path):
+    frame = pd.DataFrame(Y, columns=LABELS)
+    names = {"printer": "about a printer", "invoice": "about money", "thank": "thanks"}
+    clf = make_classifier(label_names=names, pos_weight=np.array([1.0, 2.0, 3.0]), threshold=[0.2, 0.3, 0.4]).fit(
+        TEXTS, frame
+    )
+    clf.save(tmp_path / "frame")
+    loaded = BertLamClassifier.load(tmp_path / "frame")
+    assert loaded.classes_.tolist() == LABELS
+    assert loaded.label_names == names
+    np.testing.assert_array_equal(loaded.predict(TEXTS), clf.predict(TEXTS))
+    numbered = make_classifier(label_names=dict(enumerate(LABELS))).fit(TEXTS, sp.csr_array(Y))
+    numbered.save(tmp_path / "numbered")
+    loaded = BertLamClassifier.load(tmp_path / "numbered")
+    assert sp.issparse(loaded.predict(TEXTS))
+    assert loaded.classes_.dtype.kind == "i"
+    assert loaded.label_names == numbered.label_names
+
+
+def test_what_json_cannot_hold_is_left_out_with_a_warning(make_classifier, tmp_path):
+    clf = make_classifier(callbacks=[Callback()]).fit(TEXTS, Y)
+    with pytest.warns(UnsavedParameterWarning, match="callbacks"):
+        clf.save(tmp_path / "model")
+    assert BertLamClassifier.load(tmp_path / "model").callbacks is None
+    clf = make_classifier().fit(TEXTS, pd.DataFrame(Y, columns=[("a", 1), ("b", 2), ("c", 3)]))
+    with pytest.raises(TypeError, match="have to be str or numbers"):
+        clf.save(tmp_path / "tuples")
+    assert not (tmp_path / "tuples").exists()
+
+
+def test_folders_are_not_replaced_by_accident(saved, make_classifier):
+    before = (saved / "model.safetensors").read_bytes()
+    clf = make_classifier(random_state=1).fit(TEXTS, Y)
+    with pytest.raises(FileExistsError, match="overwrite=True"):
+        clf.save(saved)
+    assert (saved / "model.safetensors").read_bytes() == before
+    clf.save(saved, overwrite=True)
+    np.testing.assert_array_equal(BertLamClassifier.load(saved).predict_proba(TEXTS), clf.predict_proba(TEXTS))
+    assert [path.name for path in saved.parent.iterdir()] == ["model"]
+    with pytest.raises(FileExistsError, match="is a file"):
+        clf.save(saved / "estimator.json")
+    with pytest.raises(NotFittedError):
+        make_classifier().save(saved.parent / "other")
+
+
+def test_a_save_that_fails_leaves_nothing_behind(saved, make_classifier, monkeypatch):
+    import safetensors.torch
+
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(safetensors.torch, "save_file", full)
+    clf = make_classifier().fit(TEXTS, Y)
+    for name in ("model", "new"):
+        with pytest.raises(OSError, match="No space left"):
+            clf.save(saved.parent / name, overwrite=True)
+    assert [path.name for path in saved.parent.iterdir()] == ["model"]
+    BertLamClassifier.load(saved)
+
+
+# ---------------------------------------------------------------------------------------------------- what is not loaded
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "encoder.json", "estimator.json"])
+@pytest.mark.parametrize("damage", ["truncated", "changed", "missing"])
+def test_damaged_folders_are_refused(saved, name, damage):
+    file = saved / name
+    content = bytearray(file.read_bytes())
+    if damage == "missing":
+        file.unlink()
+    elif damage == "truncated":
+        file.write_bytes(content[: len(content) // 2])
+    elif name == "estimator.json":
+        file.write_text(file.read_text().replace('"n_labels_": 3', '"n_labels_": 4'))
+    else:
+        content[len(content) // 2] ^= 1
+        file.write_bytes(content)
+    with pytest.raises(SavedModelError, match="(missing|Save the estimator again|was not written by save)"):
+        BertLamClassifier.load(saved)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": 99, "version": "7.0"}, "written by version '7.0'.*Update"),
+        ({"class": "SGMClassifier"}, r"holds a SGMClassifier. Load it with SGMClassifier\.load"),
+        ({"files": {"../../etc/passwd": "0"}}, "does not list the files"),
+        ({"files": None}, "does not list the files"),
+        ({"parameters": {"attention": "cls"}}, "cannot be loaded"),
+        ({"parameters": {"attention": "everything"}}, "cannot be loaded.*attention"),
+        ({"facts": {}}, "cannot be loaded"),
+    ],
+)
+def test_foreign_configurations_are_refused(saved, change, message):
+    config = json.loads((saved / "estimator.json").read_text()) | change
+    (saved / "estimator.json").write_text(json.dumps(config))
+    with pytest.raises(SavedModelError, match=message):
+        BertLamClassifier.load(saved)
+
+
+def test_what_is_not_a_saved_estimator_is_refused(tmp_path, tiny_encoder):
+    with pytest.raises(SavedModelError, match="no folder"):
+        BertLamClassifier.load(tmp_path / "nothing")
+    with pytest.raises(SavedModelError, match="was not written by save"):
+        BertLamClassifier.load(tiny_encoder)
+    (tmp_path / "estimator.json").write_text("[]")
+    with pytest.raises(SavedModelError, match="damaged"):
+        BertLamClassifier.load(tmp_path)
+
+
+class Trap:
+    def __reduce__(self):
+        return (exit, (1,))
+
+
+def test_a_pickle_in_the_folder_is_not_read(saved):
+    (saved / "model.pkl").write_bytes(pickle.dumps(Trap()))
+    with pytest.warns(UserWarning, match=r"not read: model\.pkl"):
+        BertLamClassifier.load(saved)
