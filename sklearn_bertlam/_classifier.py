@@ -354,6 +354,40 @@ class BertLamClassifier(NeuralTextClassifier):
         width = max(_WIDTH, self.module_.classifier.in_features)
         return _LEARNING_RATE * (_WIDTH / width) ** 2
 
+    # ---------------------------------------------------------------------------------------------------------- explaining
+
+    def explain(self, texts, labels=None, *, influence=False):
+        """Show which words a prediction looked at, and which ones it depends on.
+
+        Parameters
+        ----------
+        texts : iterable of str, shape (n_texts,)
+            The texts.
+        labels : sequence of labels, or a single str, optional
+            Labels out of ``classes_``; all by default.
+        influence : bool, default=False
+            Whether to measure also how the logits change when a word is taken out, which takes one prediction per word.
+
+        Returns
+        -------
+        explanations : list of Explanation
+            One for each text: words, attention and, if asked for, influence. Each shows itself in a notebook, and has
+            ``to_frame()`` and ``to_html(path)``.
+
+        Raises
+        ------
+        ValueError
+            If there is no such label.
+        """
+        from ._explanations import explain
+
+        check_is_fitted(self)
+        return explain(self, check_texts(texts), labels, influence)
+
+    def _attention_of_tokens(self, texts: list[str]) -> list[np.ndarray]:
+        """Return how much each token of each text weighs for each label, (n_tokens, n_labels) each."""
+        return [part[0] for text in texts for part in self._scores([[text]], "attention_weights")]
+
     # ---------------------------------------------------------------------------------------------------------- predicting
 
     def _make_linear(self):

@@ -161,13 +161,28 @@ class LabelAttentionNetwork(TextEncoder):
     def _pool(self, tokens: torch.Tensor, mask: torch.Tensor, label_vectors: torch.Tensor | None) -> torch.Tensor:
         if self.attention == "cls":
             return tokens[:, 0]
+        attention = self._attend(tokens, mask, label_vectors)
+        if self.attention == "label-wise":
+            return normalize(_attention.pool_per_label(attention, tokens), dim=-1)
+        pooled = _attention.pool(attention, tokens)
+        return normalize(pooled, dim=-1) if self.attention == "mean" else pooled
+
+    def _attend(self, tokens: torch.Tensor, mask: torch.Tensor, label_vectors: torch.Tensor | None) -> torch.Tensor:
+        """Return weights that sum to 1 over the positions: (B, L), or label-wise (B, L, K)."""
         if label_vectors is None:
-            return normalize(mean_vector(tokens, mask), dim=-1)
+            return _attention.mean_attention(mask)
         similarities = _attention.cosine_similarities(tokens, label_vectors)  # (B, L, K)
         if self.attention == "document":
-            return _attention.pool(_attention.document_attention(similarities, mask, self.scale), tokens)
-        attention = _attention.label_wise_attention(similarities, mask, self.scale)  # (B, L, K)
-        return normalize(_attention.pool_per_label(attention, tokens), dim=-1)
+            return _attention.document_attention(similarities, mask, self.scale)
+        return _attention.label_wise_attention(similarities, mask, self.scale)
+
+    def attention_weights(self, batch: PackedTexts, prepared: Prepared | None = None) -> torch.Tensor:
+        """Return how much each position weighs for each label (B, L, K)."""
+        encoder, label_vectors = prepared or self.prepare()
+        (tokens,) = self.encode(batch, encoder=encoder)
+        with full_precision(tokens):
+            attention = self._attend(tokens, batch.content_mask, label_vectors)
+        return attention if attention.ndim == 3 else attention[:, :, None].expand(-1, -1, self.classifier.out_features)
 
     def forward(self, batch: PackedTexts, prepared: Prepared | None = None) -> torch.Tensor:
         """Equation 7 before its sigmoid: logits (B, K)."""

@@ -115,6 +115,35 @@ def tokenize(
     )
 
 
+def words_of_tokens(
+    tokenizer, text: str, max_length: int, *, long_text: str = "truncate", stride: int = 0
+) -> tuple[np.ndarray, list[tuple[int, int]]]:
+    """Tell which word each token of a text belongs to.
+
+    Returns
+    -------
+    words : ndarray of int, shape (n_tokens,)
+        The number of each token's word, in the order of ``tokenize``; -1 for special tokens.
+    spans : list of (int, int)
+        Where each word starts and stops in the text, also of words that were cut off.
+    """
+    n_prefix, n_suffix = _count_special_tokens(tokenizer)
+    room = max_length - n_prefix - n_suffix
+    with _quiet_about_length(tokenizer):
+        encoded = tokenizer(text, return_offsets_mapping=True, truncation=False)
+    numbers = [-1 if number is None else number for number in encoded.word_ids()]
+    spans: dict[int, tuple[int, int]] = {}
+    for number, (start, stop) in zip(numbers, encoded["offset_mapping"], strict=True):
+        if number >= 0:
+            spans[number] = (spans.get(number, (start, stop))[0], stop)
+    order = {number: rank for rank, number in enumerate(sorted(spans))}
+    words = [order.get(number, -1) for number in numbers]
+    if len(words) > max_length and long_text != "windows":
+        n_head = n_prefix + (room - room // 2 if long_text == "head-tail" else room)
+        words = _head_and_tail(words, max_length, n_head)
+    return np.array(words), [spans[number] for number in sorted(spans)]
+
+
 def _head_and_tail(ids: list[int], max_length: int, n_head: int) -> list[int]:
     return ids if len(ids) <= max_length else ids[:n_head] + ids[n_head - max_length :]
 

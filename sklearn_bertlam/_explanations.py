@@ -1,0 +1,161 @@
+"""What a classifier looked at in a text, and which words its answer depends on."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.special import expit
+
+from ._explanation_page import in_notebook, page
+from ._tokens import encodable, words_of_tokens
+
+_TEXTS_AT_ONCE = 4096
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What a classifier made of one text; W words, k labels.
+
+    Made by ``BertLamClassifier.explain``.
+
+    Attributes
+    ----------
+    text : str
+        The text.
+    spans : list of (int, int)
+        Where each word starts and stops in the text.
+    labels : list
+        The explained labels, the most probable one first.
+    probabilities : ndarray of shape (k,)
+        What ``predict_proba`` returns for them.
+    predicted : ndarray of bool, shape (k,)
+        What ``predict`` returns for them.
+    attention : ndarray of shape (k, W), or None
+        How much each word weighs in the vector that decides on the label: the sum over its tokens, and 0 for words that
+        were cut off. Rows sum to 1. Attention shows where the network looked, and not what the answer depends on: a word
+        can weigh much and change nothing. None for ``attention="cls"``.
+    influence : ndarray of shape (k, W), or None
+        How much the logit of the label falls when the word is taken out of the text: positive where the word speaks for the
+        label, negative where it speaks against it. None unless asked for.
+    """
+
+    text: str
+    spans: list[tuple[int, int]]
+    labels: list[Hashable]
+    probabilities: np.ndarray
+    predicted: np.ndarray
+    attention: np.ndarray | None
+    influence: np.ndarray | None
+
+    @property
+    def words(self) -> list[str]:
+        """The words of the text."""
+        return [self.text[start:stop] for start, stop in self.spans]
+
+    def to_frame(self):
+        """Return a pandas DataFrame with one row per label and word.
+
+        Returns
+        -------
+        frame : pandas.DataFrame
+            Columns "label", "probability", "word", "start", "stop", and "attention" and "influence" where they are known.
+        """
+        import pandas as pd
+
+        starts, stops = np.array(self.spans, dtype=np.int64).reshape(-1, 2).T
+        n_labels, n_words = len(self.labels), len(self.spans)
+        columns: dict[str, Any] = {
+            "label": [label for label in self.labels for _ in range(n_words)],
+            "probability": np.repeat(self.probabilities, n_words),
+            "word": self.words * n_labels,
+            "start": np.tile(starts, n_labels),
+            "stop": np.tile(stops, n_labels),
+        }
+        columns |= {name: values.ravel() for name, values in self._weights().items()}
+        return pd.DataFrame(columns)
+
+    def to_html(self, path=None):
+        """Return a web page where one picks a label and sees its words light up.
+
+        The page needs neither a network nor other files.
+
+        Parameters
+        ----------
+        path : str or path-like, optional
+            A file to write the page to.
+
+        Returns
+        -------
+        html : str
+            The page.
+        """
+        html = page(self.text, self.spans, self.labels, self.probabilities, self.predicted, self._weights())
+        if path is not None:
+            Path(os.fspath(path)).write_text(html, encoding="utf-8")
+        return html
+
+    def _repr_html_(self) -> str:
+        return in_notebook(self.to_html())
+
+    def _weights(self) -> dict[str, np.ndarray]:
+        known = {"attention": self.attention, "influence": self.influence}
+        return {name: values for name, values in known.items() if values is not None}
+
+
+def explain(estimator: Any, texts: list[str], labels: Sequence | None, influence: bool) -> list[Explanation]:
+    """Explain the predictions of a fitted ``BertLamClassifier``; see its ``explain``."""
+    columns = _columns(estimator.classes_.tolist(), labels)
+    texts = [encodable(text) for text in texts]
+    logits = estimator.decision_function(texts)
+    predicted = estimator._labels(logits)
+    predicted = predicted.toarray() if estimator.sparse_output_ else predicted
+    attention = None if estimator.attention == "cls" else estimator._attention_of_tokens(texts)
+    explanations = []
+    for row, text in enumerate(texts):
+        words, spans = words_of_tokens(estimator.tokenizer_, text, **estimator._reading)
+        chosen = columns[np.argsort(-logits[row, columns], kind="stable")]
+        explanations.append(
+            Explanation(
+                text,
+                spans,
+                [estimator.classes_[column] for column in chosen],
+                expit(logits[row, chosen]),
+                predicted[row, chosen] == 1,
+                None if attention is None else _of_words(attention[row], words, len(spans))[chosen],
+                _influence(estimator, text, spans, logits[row])[chosen] if influence else None,
+            )
+        )
+    return explanations
+
+
+def _columns(classes: list, labels: Sequence | None) -> np.ndarray:
+    if labels is None:
+        return np.arange(len(classes))
+    position = {label: column for column, label in enumerate(classes)}
+    for label in [labels] if isinstance(labels, str) else labels:
+        if label not in position:
+            near = difflib.get_close_matches(str(label), map(str, classes), n=3, cutoff=0.4)
+            hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else f" There are {classes[:10]}."
+            raise ValueError(f"There is no label {label!r}.{hint}")
+    return np.array([position[label] for label in ([labels] if isinstance(labels, str) else labels)])
+
+
+def _of_words(attention: np.ndarray, words: np.ndarray, n_words: int) -> np.ndarray:
+    """Add up the attention of tokens (L, K) to that of words (K, W)."""
+    sums = np.zeros((n_words + 1, attention.shape[1]))
+    np.add.at(sums, words, attention[: len(words)])  # special tokens, -1, go to the last row
+    return sums[:n_words].T
+
+
+def _influence(estimator: Any, text: str, spans: list[tuple[int, int]], logits: np.ndarray) -> np.ndarray:
+    """Return by how much the logits (K,) fall without each of the words (K, W)."""
+    without = [text[:start] + text[stop:] for start, stop in spans]
+    if not without:
+        return np.zeros((len(logits), 0))
+    return (logits - estimator.decision_function(without)).T

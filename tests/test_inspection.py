@@ -1,0 +1,219 @@
+"""Reports and explanations."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from conftest import LABELS, TEXTS, Y
+from sklearn import metrics
+
+from sklearn_bertlam.exceptions import InvalidTargetError
+from sklearn_bertlam.inspection import multilabel_report
+
+
+@pytest.fixture(scope="module")
+def scored():
+    random = np.random.RandomState(0)
+    y = (random.rand(300, 6) < 0.25).astype(int)
+    return y, np.clip(0.4 * y + 0.6 * random.rand(300, 6), 0, 1)
+
+
+# --------------------------------------------------------------------------------------------------------------- report
+
+
+@pytest.mark.parametrize("average", ["micro", "macro", "weighted", "samples"])
+@pytest.mark.parametrize("name", ["precision", "recall", "f1"])
+def test_the_report_agrees_with_scikit_learn(scored, name, average):
+    y, scores = scored
+    expected = getattr(metrics, f"{name}_score")(y, scores > 0.4, average=average, zero_division=0)
+    assert multilabel_report(y, scores, threshold=0.4, n_bootstraps=0).metrics[f"{name}_{average}"] == pytest.approx(
+        expected
+    )
+
+
+def test_ranking_and_other_metrics_agree_with_scikit_learn(scored):
+    y, scores = scored
+    found = multilabel_report(y, scores, n_bootstraps=0).metrics
+    some = y.any(axis=1)
+    assert found["lrap"] == pytest.approx(metrics.label_ranking_average_precision_score(y[some], scores[some]))
+    assert found["ndcg@3"] == pytest.approx(metrics.ndcg_score(y[some], scores[some], k=3))
+    assert found["precision@1"] == pytest.approx(y[np.arange(300), scores.argmax(axis=1)].mean())
+    assert found["hamming_loss"] == pytest.approx(metrics.hamming_loss(y, scores > 0.5))
+    assert found["subset_accuracy"] == pytest.approx(metrics.accuracy_score(y, scores > 0.5))
+
+
+def test_calibration_error_of_known_probabilities():
+    random = np.random.RandomState(0)
+    p = random.rand(20_000, 3)
+    calibrated = multilabel_report((random.rand(*p.shape) < p).astype(int), p, n_bootstraps=0)
+    assert calibrated.metrics["calibration_error"] < 0.01
+    too_sure = multilabel_report((random.rand(*p.shape) < 0.5).astype(int), np.full(p.shape, 0.9), n_bootstraps=0)
+    assert too_sure.metrics["calibration_error"] == pytest.approx(0.4, abs=0.01)
+
+
+def test_intervals_hold_what_they_say():
+    random = np.random.RandomState(0)
+    inside = 0
+    for seed in range(200):  # the true micro-recall is 0.7
+        y = (random.rand(150, 4) < 0.4).astype(int)
+        scores = np.where(random.rand(150, 4) < 0.7, y, 0).astype(float)
+        low, high = multilabel_report(y, scores, n_bootstraps=300, confidence=0.9, random_state=seed).intervals[
+            "recall_micro"
+        ]
+        inside += low <= 0.7 <= high
+    assert 165 <= inside <= 192
+
+
+def test_the_report_comes_in_many_forms(scored):
+    pd = pytest.importorskip("pandas")
+    y, scores = scored
+    names = [f"label {number}" for number in range(6)]
+    report = multilabel_report(pd.DataFrame(y, columns=names), scores, n_bootstraps=50)
+    assert "f1_micro" in str(report)
+    assert "label 3" in repr(report)
+    frame = report.to_frame()
+    assert ((frame["low"] <= frame["value"]) & (frame["value"] <= frame["high"])).mean() > 0.9
+    assert report.to_frame(per_label=True).loc["label 2", "support"] == y[:, 2].sum()
+    assert json.loads(json.dumps(report.to_dict()))["n_documents"] == 300
+    sparse = multilabel_report(sp.csr_array(y), scores, names, n_bootstraps=50)
+    assert sparse.to_dict() == report.to_dict()
+
+
+@pytest.mark.parametrize(
+    ("y", "scores", "options", "message"),
+    [
+        ([[1, 0]], [[0.5, 1.5]], {}, "between 0 and 1"),
+        ([[1, 0]], [0.5], {}, "should have shape"),
+        ([[1, 0]], [[0.5, 0.1, 0.2]], {}, "y_true has shape"),
+        ([[1, np.nan]], [[0.5, 0.1]], {}, "NaN"),
+        ([[1, 0]], [[0.5, 0.1]], {"label_names": ["a"]}, "1 names"),
+        ([[1, 0]], [[0.5, 0.1]], {"n_bootstraps": -1}, "n_bootstraps"),
+    ],
+)
+def test_reports_refuse_what_does_not_fit(y, scores, options, message):
+    with pytest.raises((ValueError, InvalidTargetError), match=message):
+        multilabel_report(y, scores, **options)
+
+
+# --------------------------------------------------------------------------------------------------------- explanations
+
+
+@pytest.fixture(scope="module")
+def explained(tiny_encoder):
+    from sklearn_bertlam import BertLamClassifier
+
+    parameters = {"max_length": 32, "batch_size": 4, "max_epochs": 25, "learning_rate": 1e-3, "precision": "float32"}
+    return BertLamClassifier(tiny_encoder, label_names=LABELS, random_state=0, **parameters).fit(TEXTS, Y)
+
+
+def test_explanations_name_words_labels_and_probabilities(explained):
+    text = "Thank you, the PRINTER is on fire!"
+    (found,) = explained.explain([text], influence=True)
+    assert found.words == ["Thank", "you", ",", "the", "PRINTER", "is", "on", "fire", "!"]
+    assert sorted(found.labels) == sorted(LABELS)
+    assert (np.diff(found.probabilities) <= 0).all()
+    columns = [LABELS.index(label) for label in found.labels]
+    np.testing.assert_allclose(found.probabilities, explained.predict_proba([text])[0, columns], rtol=1e-5)
+    np.testing.assert_array_equal(found.predicted, explained.predict([text])[0, columns] == 1)
+    np.testing.assert_allclose(found.attention.sum(axis=1), 1, rtol=1e-5)
+
+
+def test_influence_is_the_change_without_the_word(explained):
+    text = "the printer is on fire"
+    (found,) = explained.explain([text], labels=["printer"], influence=True)
+    expected = explained.decision_function([text]) - explained.decision_function(["the  is on fire"])
+    assert found.influence[0, 1] == pytest.approx(expected[0, 0], abs=1e-5)
+    assert found.influence.argmax() == 1  # "printer" is what the label printer depends on
+
+
+def test_explanations_are_frames(explained):
+    pytest.importorskip("pandas")
+    (found,) = explained.explain(["thank you"], labels="thank", influence=True)
+    frame = found.to_frame()
+    assert frame.columns.tolist() == ["label", "probability", "word", "start", "stop", "attention", "influence"]
+    assert frame["word"].tolist() == ["thank", "you"]
+    assert [found.text[start:stop] for start, stop in zip(frame["start"], frame["stop"], strict=True)] == found.words
+
+
+@pytest.mark.parametrize("text", ["", "   ", "\ud800", "ﷺ🔥 e\u0301", "a" * 500, "\u200b", "fire\x00fire"])
+def test_any_text_can_be_explained(explained, text):
+    (found,) = explained.explain([text], influence=True)
+    assert found.attention.shape == found.influence.shape == (3, len(found.words))
+    if found.words:
+        np.testing.assert_allclose(found.attention.sum(axis=1), 1, rtol=1e-4)
+    assert "</html>" in found.to_html()
+
+
+@pytest.mark.parametrize("long_text", ["truncate", "head-tail", "windows"])
+def test_words_that_were_cut_off_have_no_attention(make_classifier, long_text):
+    clf = make_classifier(long_text=long_text, stride=4).fit(TEXTS, Y)
+    (found,) = clf.explain(["the printer is on fire and " * 10 + "thank you"])
+    assert len(found.words) == 62
+    read = found.attention[0] > 0
+    assert read.sum() == {"truncate": 30, "head-tail": 30, "windows": 62}[long_text]
+    assert read[:15].all()
+    assert read[-15:].all() == (long_text != "truncate")
+    np.testing.assert_allclose(found.attention.sum(axis=1), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("attention", ["document", "mean", "cls"])
+def test_every_attention_can_be_explained(make_classifier, attention):
+    (found,) = make_classifier(attention=attention).fit(TEXTS, Y).explain(["thank you for the fire"])
+    if attention == "cls":
+        assert found.attention is None
+        assert "attention" not in found.to_frame()
+    else:
+        np.testing.assert_allclose(found.attention, np.broadcast_to(found.attention[0], (3, 5)))
+
+
+def test_unknown_labels_are_answered_with_near_ones(explained, make_classifier):
+    with pytest.raises(ValueError, match="There is no label 'printr'. Did you mean 'printer'"):
+        explained.explain(["fire"], labels=["printr"])
+    with pytest.raises(ValueError, match="not fitted"):
+        make_classifier().explain(["fire"])
+
+
+def test_pages_escape_what_they_show(make_classifier, tmp_path):
+    evil = "<script>alert('&')</script>"
+    clf = make_classifier(label_names=[evil, "b", "c"]).fit(TEXTS, Y)
+    (found,) = clf.explain([evil + " fire"])
+    page = found.to_html(tmp_path / "page.html")
+    assert (tmp_path / "page.html").read_text(encoding="utf-8") == page
+    assert "<script>alert" not in page
+    assert page.count("<script") == 2
+    assert "http" not in page
+    assert "<iframe srcdoc" in found._repr_html_()
+    assert "<script" not in found._repr_html_()
+
+
+def test_a_browser_lights_up_the_words_of_the_label(explained, tmp_path):
+    webdriver = pytest.importorskip("selenium.webdriver")
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if chromium is None or driver is None:
+        pytest.skip("no chromium here")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+        options.add_argument(argument)
+    (found,) = explained.explain(["thank you for the printer"], influence=True)
+    found.to_html(tmp_path / "page.html")
+    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    try:
+        browser.get((tmp_path / "page.html").as_uri())
+        browser.find_element("css selector", "input[name=kind][value=influence]").click()
+        for number, label in enumerate(found.labels):
+            browser.find_element("css selector", f"input[name=label][value='{number}']").click()
+            words = browser.find_elements("css selector", ".word")
+            shown = [float(word.get_attribute("title")) for word in words]
+            np.testing.assert_allclose(shown, found.influence[number], atol=0.006)
+            lit = [word.text for word in words if "for" in word.get_attribute("class").split()]
+            assert lit == [word for word, value in zip(found.words, found.influence[number], strict=True) if value > 0]
+            assert words[int(np.argmax(shown))].text == label or label == "invoice"
+        browser.switch_to.active_element.send_keys("\ue013")  # arrow up: the keyboard chooses, too
+        checked = browser.find_element("css selector", "input[name=label]:checked").get_attribute("value")
+        assert checked == str(len(found.labels) - 2)
+        assert browser.save_screenshot(str(tmp_path / "page.png"))
+    finally:
+        browser.quit()
