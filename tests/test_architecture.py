@@ -28,6 +28,7 @@ LAYERS = [
     {"_base", "_optimization"},
     {"_classifier"},
     {"distributed", "model_selection", "_report"},
+    {"_displays"},
     {"inspection"},
     {"datasets", "baselines"},
     {"__init__"},

@@ -1,5 +1,6 @@
 """Reports and explanations."""
 
+import io
 import json
 import shutil
 
@@ -10,7 +11,13 @@ from conftest import LABELS, TEXTS, Y
 from sklearn import metrics
 
 from sklearn_bertlam.exceptions import InvalidTargetError
-from sklearn_bertlam.inspection import multilabel_report
+from sklearn_bertlam.inspection import (
+    LabelAttentionDisplay,
+    LabelReportDisplay,
+    ThresholdDisplay,
+    TrainingHistoryDisplay,
+    multilabel_report,
+)
 
 
 @pytest.fixture(scope="module")
@@ -217,3 +224,67 @@ def test_a_browser_lights_up_the_words_of_the_label(explained, tmp_path):
         assert browser.save_screenshot(str(tmp_path / "page.png"))
     finally:
         browser.quit()
+
+
+# ------------------------------------------------------------------------------------------------------------- displays
+
+
+@pytest.fixture
+def draw():
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    yield
+    matplotlib.pyplot.close("all")
+
+
+def test_thresholds_are_drawn(draw, scored, explained):
+    y, scores = scored
+    display = ThresholdDisplay.from_predictions(y, scores)
+    best = max(metrics.f1_score(y, scores >= threshold, average="micro") for threshold in np.unique(scores)[::20])
+    assert display.f1.max() >= best - 1e-9
+    assert display.f1[np.searchsorted(display.thresholds, display.chosen)] == display.f1.max()
+    assert len(display.ax_.lines) == 4
+    one = ThresholdDisplay.from_estimator(explained, TEXTS, Y, label="invoice")
+    assert one.chosen == 0.5
+    assert one.ax_.get_title() == "invoice"
+    with pytest.raises(ValueError, match="There is no label"):
+        ThresholdDisplay.from_estimator(explained, TEXTS, Y, label="invoices")
+
+
+def test_unknown_entries_are_not_drawn(draw, scored):
+    y, scores = scored
+    hidden = np.where(np.arange(6) < 3, y, np.nan)
+    expected = ThresholdDisplay.from_predictions(y[:, :3], scores[:, :3]).f1
+    np.testing.assert_array_equal(ThresholdDisplay.from_predictions(hidden, scores).f1, expected)
+
+
+def test_histories_are_drawn(draw, make_classifier):
+    clf = make_classifier(early_stopping=True, validation_fraction=0.3, max_epochs=3).fit(TEXTS, Y)
+    assert len(TrainingHistoryDisplay.from_estimator(clf).ax_.lines) in (4, 5)  # the fifth marks the best epoch
+    assert len(TrainingHistoryDisplay.from_estimator(make_classifier().fit(TEXTS, Y)).ax_.lines) == 1
+
+
+def test_attention_is_drawn(draw, explained, make_classifier):
+    display = LabelAttentionDisplay.from_estimator(explained, "the printer costs $5 and the invoice $6$")
+    assert display.explanation.labels[0] in LABELS
+    assert [label.get_text() for label in display.ax_.get_xticklabels()][:2] == ["the", "printer"]
+    display.figure_.savefig(io.BytesIO())
+    cls = make_classifier(attention="cls").fit(TEXTS, Y)
+    with pytest.raises(ValueError, match="attention='cls'"):
+        LabelAttentionDisplay.from_estimator(cls, "fire")
+
+
+def test_labels_are_drawn(draw, explained):
+    from matplotlib import pyplot as plt
+
+    axes = plt.subplots()[1]
+    display = LabelReportDisplay.from_estimator(explained, TEXTS, Y, train_counts=[5, 50, 500], ax=axes)
+    assert display.ax_ is axes
+    assert axes.get_xscale() == "symlog"
+    np.testing.assert_allclose(display.f1, metrics.f1_score(Y, explained.predict(TEXTS), average=None))
+    wrong = np.roll(Y, 1, axis=1)
+    confused = LabelReportDisplay.from_predictions(Y, wrong, label_names=LABELS)
+    missed, instead, count = confused.worst_confusions(1)[0]
+    row, column = LABELS.index(missed), LABELS.index(instead)
+    assert count == ((Y[:, row] > wrong[:, row]) & (Y[:, column] < wrong[:, column])).sum() > 0
+    assert LabelReportDisplay.from_predictions(Y, Y).worst_confusions() == []

@@ -20,6 +20,7 @@ WITH_DOCTESTS = [
     "sklearn_bertlam.baselines._sgm",
     "sklearn_bertlam.baselines._text_cnn",
     "sklearn_bertlam.datasets._support_requests",
+    "sklearn_bertlam._report",
     "sklearn_bertlam.model_selection",
 ]
 

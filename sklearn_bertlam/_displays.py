@@ -1,0 +1,464 @@
+"""Pictures by scikit-learn's Display convention: the numbers are attributes, and ``plot`` draws them with matplotlib."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import precision_recall_curve
+from sklearn.utils._optional_dependencies import check_matplotlib_support
+from sklearn.utils.validation import check_is_fitted
+
+from ._report import multilabel_report
+from ._validation import check_targets
+
+_BLUE, _ORANGE, _GREEN, _GREY = "#0072b2", "#d55e00", "#009e73", "#777777"  # told apart by colour-blind eyes
+_WIDE = 20  # times the smallest number, from which on an axis is logarithmic
+
+
+class _Display:
+    """Base of the displays: where they draw."""
+
+    figure_: Any
+    ax_: Any
+
+    def _axes(self, ax: Any, size: tuple[float, float]) -> Any:
+        check_matplotlib_support(f"{type(self).__name__}.plot")
+        import matplotlib.pyplot as plt
+
+        self.ax_ = plt.subplots(figsize=size, layout="constrained")[1] if ax is None else ax
+        self.figure_ = self.ax_.figure
+        return self.ax_
+
+
+def _probabilities(estimator: Any, X) -> np.ndarray:
+    check_is_fitted(estimator)
+    return np.asarray(estimator.predict_proba(X))
+
+
+# --------------------------------------------------------------------------------------------------------------- threshold
+
+
+class ThresholdDisplay(_Display):
+    """Precision, recall and F1 against the threshold.
+
+    Use ``from_estimator`` or ``from_predictions`` to make one.
+
+    Parameters
+    ----------
+    thresholds : ndarray of shape (n_thresholds,)
+        The thresholds, rising.
+    precision, recall, f1 : ndarray of shape (n_thresholds,)
+        What predicting all entries at or above the threshold gives.
+    chosen : float or None
+        The threshold to mark.
+    name : str
+        What the curves are of.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Where it was drawn.
+    figure_ : matplotlib Figure
+        The figure of the axes.
+    """
+
+    def __init__(self, thresholds, precision, recall, f1, *, chosen=None, name="all labels"):
+        self.thresholds = thresholds
+        self.precision = precision
+        self.recall = recall
+        self.f1 = f1
+        self.chosen = chosen
+        self.name = name
+
+    @classmethod
+    def from_estimator(cls, estimator, X, y, *, label=None, ax=None):
+        """Draw the curves of a fitted classifier on some documents.
+
+        Parameters
+        ----------
+        estimator : object
+            A fitted classifier with ``predict_proba``; its ``threshold_`` is marked, where it has one.
+        X : iterable of length n
+            The documents.
+        y : {array-like, sparse matrix, DataFrame} of shape (n, n_labels)
+            Indicator of 0, 1 and NaN (unknown).
+        label : label, optional
+            One of ``classes_``; by default all labels together (micro).
+        ax : matplotlib Axes, optional
+            Where to draw.
+
+        Returns
+        -------
+        display : ThresholdDisplay
+            The drawn display.
+        """
+        scores = _probabilities(estimator, X)
+        column = None if label is None else _column(estimator.classes_, label)
+        chosen = getattr(estimator, "threshold_", None)
+        if np.ndim(chosen):
+            chosen = None if column is None else chosen[column]
+        return cls.from_predictions(y, scores, column=column, chosen=chosen, name=label, ax=ax)
+
+    @classmethod
+    def from_predictions(cls, y_true, y_score, *, column=None, chosen=None, name=None, ax=None):
+        """Draw the curves of scores.
+
+        Parameters
+        ----------
+        y_true : {array-like, sparse matrix, DataFrame} of shape (n, n_labels)
+            Indicator of 0, 1 and NaN (unknown).
+        y_score : array-like of shape (n, n_labels)
+            The scores.
+        column : int, optional
+            The label; by default all together (micro).
+        chosen : float, optional
+            The threshold to mark; by default the one with the highest F1.
+        name : str, optional
+            What the curves are of.
+        ax : matplotlib Axes, optional
+            Where to draw.
+
+        Returns
+        -------
+        display : ThresholdDisplay
+            The drawn display.
+        """
+        scores = np.asarray(y_score, dtype=np.float64)
+        truth = check_targets(y_true, len(scores)).matrix.toarray()
+        part = slice(None) if column is None else [column]
+        truth, scores = truth[:, part].ravel(), scores[:, part].ravel()
+        known = ~np.isnan(truth)
+        precision, recall, thresholds = precision_recall_curve(truth[known] == 1, scores[known])
+        precision, recall = precision[:-1], recall[:-1]
+        total = precision + recall
+        f1 = np.divide(2 * precision * recall, total, out=np.zeros_like(total), where=total > 0)
+        chosen = thresholds[np.argmax(f1)] if chosen is None else chosen
+        name = ("all labels" if column is None else f"label {column}") if name is None else name
+        return cls(thresholds, precision, recall, f1, chosen=float(chosen), name=name).plot(ax=ax)
+
+    def plot(self, ax=None):
+        """Draw the curves.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure by default.
+
+        Returns
+        -------
+        display : ThresholdDisplay
+            The same object.
+        """
+        ax = self._axes(ax, (6, 4))
+        for values, title, colour, style in (
+            (self.precision, "precision", _BLUE, "--"),
+            (self.recall, "recall", _GREEN, ":"),
+            (self.f1, "F1", _ORANGE, "-"),
+        ):
+            ax.plot(self.thresholds, values, label=title, color=colour, linestyle=style)
+        if self.chosen is not None:
+            ax.axvline(self.chosen, color=_GREY, linewidth=1)
+            ax.annotate(f" {self.chosen:.2f}", (self.chosen, 0.02), color=_GREY)
+        ax.set(xlabel="threshold", title=str(self.name), ylim=(0, 1.02))
+        ax.legend()
+        return self
+
+
+def _column(classes: np.ndarray, label: Any) -> int:
+    matches = [column for column, known in enumerate(classes.tolist()) if known == label]
+    if not matches:
+        raise ValueError(f"There is no label {label!r}. There are {classes.tolist()[:10]}.")
+    return matches[0]
+
+
+# ----------------------------------------------------------------------------------------------------------------- training
+
+
+class TrainingHistoryDisplay(_Display):
+    """Loss of every epoch and, with early stopping, scores on the texts that were set aside.
+
+    Parameters
+    ----------
+    history : list of dict
+        As ``history_`` of a fitted classifier.
+    best_epoch : int or None
+        The epoch to mark.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Where it was drawn.
+    figure_ : matplotlib Figure
+        The figure of the axes.
+    """
+
+    def __init__(self, history, *, best_epoch=None):
+        self.history = history
+        self.best_epoch = best_epoch
+
+    @classmethod
+    def from_estimator(cls, estimator, *, ax=None):
+        """Draw how a fitted classifier was trained.
+
+        Parameters
+        ----------
+        estimator : object
+            A fitted classifier with ``history_``.
+        ax : matplotlib Axes, optional
+            Where to draw.
+
+        Returns
+        -------
+        display : TrainingHistoryDisplay
+            The drawn display.
+        """
+        check_is_fitted(estimator)
+        held_out = any("valid_loss" in epoch for epoch in estimator.history_)
+        return cls(estimator.history_, best_epoch=estimator.best_epoch_ if held_out else None).plot(ax=ax)
+
+    def plot(self, ax=None):
+        """Draw the history.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure by default.
+
+        Returns
+        -------
+        display : TrainingHistoryDisplay
+            The same object.
+        """
+        ax = self._axes(ax, (6, 4))
+        epochs = [epoch["epoch"] for epoch in self.history]
+        for key, title, colour, style in (
+            ("loss", "training loss", _BLUE, "-"),
+            ("valid_loss", "validation loss", _BLUE, "--"),
+            ("valid_average_precision", "validation average precision", _ORANGE, "-"),
+            ("valid_f1_micro", "validation micro-F1", _GREEN, ":"),
+        ):
+            if self.history and key in self.history[-1]:
+                ax.plot(epochs, [epoch[key] for epoch in self.history], style, color=colour, marker=".", label=title)
+        if self.best_epoch:
+            ax.axvline(self.best_epoch, color=_GREY, linewidth=1, label="kept")
+        ax.set(xlabel="epoch", ylim=(0, None))
+        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.legend()
+        return self
+
+
+# ---------------------------------------------------------------------------------------------------------------- attention
+
+
+class LabelAttentionDisplay(_Display):
+    """How much each word of a text weighs for each label.
+
+    Parameters
+    ----------
+    explanation : Explanation
+        Of one text, as made by ``BertLamClassifier.explain``.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Where it was drawn.
+    figure_ : matplotlib Figure
+        The figure of the axes.
+    """
+
+    def __init__(self, explanation):
+        self.explanation = explanation
+
+    @classmethod
+    def from_estimator(cls, estimator, text, *, labels=None, max_words=40, ax=None):
+        """Draw what a fitted classifier looks at in a text.
+
+        Parameters
+        ----------
+        estimator : BertLamClassifier
+            A fitted classifier.
+        text : str
+            The text.
+        labels : sequence of labels, optional
+            The labels to show; by default those that are predicted, or the most probable one.
+        max_words : int, default=40
+            Words to show, from the beginning.
+        ax : matplotlib Axes, optional
+            Where to draw.
+
+        Returns
+        -------
+        display : LabelAttentionDisplay
+            The drawn display.
+        """
+        check_is_fitted(estimator)
+        (explanation,) = estimator.explain([text], labels)
+        if labels is None:
+            n_shown = max(1, int(explanation.predicted.sum()))
+            (explanation,) = estimator.explain([text], explanation.labels[:n_shown])
+        return cls(explanation).plot(max_words=max_words, ax=ax)
+
+    def plot(self, *, max_words=40, ax=None):
+        """Draw a row for each label and a column for each word.
+
+        Parameters
+        ----------
+        max_words : int, default=40
+            Words to show, from the beginning.
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure by default.
+
+        Returns
+        -------
+        display : LabelAttentionDisplay
+            The same object.
+        """
+        explanation = self.explanation
+        if explanation.attention is None:
+            raise ValueError("There is no attention to draw: the classifier has attention='cls'.")
+        words = explanation.words[:max_words]
+        titles = [f"{label} ({p:.2f})" for label, p in zip(explanation.labels, explanation.probabilities, strict=True)]
+        ax = self._axes(ax, (2.5 + 0.28 * len(words), 1.4 + 0.3 * len(titles)))
+        image = ax.imshow(explanation.attention[:, :max_words], cmap="cividis", vmin=0, aspect="auto")
+        ax.set_xticks(range(len(words)), words, rotation=60, ha="right", rotation_mode="anchor", parse_math=False)
+        ax.set_yticks(range(len(titles)), titles, parse_math=False)
+        self.figure_.colorbar(image, ax=ax, label="attention")
+        return self
+
+
+# ------------------------------------------------------------------------------------------------------------------- labels
+
+
+class LabelReportDisplay(_Display):
+    """F1 of every label against the number of documents that it was learned from.
+
+    Parameters
+    ----------
+    label_names : sequence of length n_labels
+        The labels.
+    f1 : ndarray of shape (n_labels,)
+        F1 of each label.
+    counts : ndarray of shape (n_labels,)
+        Documents that have the label.
+    confusions : ndarray of shape (n_labels, n_labels)
+        In how many documents the label of the row was missed while that of the column was predicted wrongly.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Where it was drawn.
+    figure_ : matplotlib Figure
+        The figure of the axes.
+    """
+
+    def __init__(self, label_names, f1, counts, confusions):
+        self.label_names = label_names
+        self.f1 = f1
+        self.counts = counts
+        self.confusions = confusions
+
+    @classmethod
+    def from_estimator(cls, estimator, X, y, *, train_counts=None, ax=None):
+        """Draw how good a fitted classifier is at each label.
+
+        Parameters
+        ----------
+        estimator : object
+            A fitted classifier.
+        X : iterable of length n
+            Documents that it was not trained on.
+        y : {array-like, sparse matrix, DataFrame} of shape (n, n_labels)
+            Indicator of 0 and 1.
+        train_counts : array-like of shape (n_labels,), optional
+            How many training documents have each label; by default those in y are counted.
+        ax : matplotlib Axes, optional
+            Where to draw.
+
+        Returns
+        -------
+        display : LabelReportDisplay
+            The drawn display.
+        """
+        check_is_fitted(estimator)
+        names = getattr(estimator, "classes_", None)
+        return cls.from_predictions(y, estimator.predict(X), label_names=names, train_counts=train_counts, ax=ax)
+
+    @classmethod
+    def from_predictions(cls, y_true, y_pred, *, label_names=None, train_counts=None, ax=None):
+        """Draw how good predictions are at each label.
+
+        Parameters
+        ----------
+        y_true, y_pred : {array-like, sparse matrix, DataFrame} of shape (n, n_labels)
+            Indicators of 0 and 1.
+        label_names : sequence of length n_labels, optional
+            The labels.
+        train_counts : array-like of shape (n_labels,), optional
+            How many training documents have each label; by default those in y_true are counted.
+        ax : matplotlib Axes, optional
+            Where to draw.
+
+        Returns
+        -------
+        display : LabelReportDisplay
+            The drawn display.
+        """
+        predicted = y_pred.toarray() if hasattr(y_pred, "toarray") else np.asarray(y_pred)
+        report = multilabel_report(y_true, predicted, label_names, n_bootstraps=0)
+        truth = check_targets(y_true, len(predicted)).matrix.toarray() == 1
+        missed, wrong = (truth & (predicted != 1)).astype(float), (~truth & (predicted == 1)).astype(float)
+        f1 = np.array([label["f1"] for label in report.per_label.values()])
+        counts = truth.sum(axis=0) if train_counts is None else np.asarray(train_counts)
+        return cls(list(report.per_label), f1, counts, (missed.T @ wrong).astype(int)).plot(ax=ax)
+
+    def worst_confusions(self, n: int = 10) -> list[tuple[Any, Any, int]]:
+        """Return the most frequent confusions.
+
+        Parameters
+        ----------
+        n : int, default=10
+            How many.
+
+        Returns
+        -------
+        confusions : list of (label, label, int)
+            The missed label, the one predicted in its place, and the number of documents.
+        """
+        order = np.argsort(-self.confusions, axis=None, kind="stable")[:n]
+        rows, columns = np.unravel_index(order, self.confusions.shape)
+        return [
+            (self.label_names[row], self.label_names[column], int(self.confusions[row, column]))
+            for row, column in zip(rows, columns, strict=True)
+            if self.confusions[row, column]
+        ]
+
+    def plot(self, *, n_named=8, ax=None):
+        """Draw a point for each label.
+
+        Parameters
+        ----------
+        n_named : int, default=8
+            How many of the labels with the lowest F1 are named.
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure by default.
+
+        Returns
+        -------
+        display : LabelReportDisplay
+            The same object.
+        """
+        ax = self._axes(ax, (6, 4))
+        ax.scatter(self.counts, self.f1, color=_BLUE, s=18)
+        for label in _lowest(self.f1, n_named):
+            text = str(self.label_names[label])
+            point = (self.counts[label], self.f1[label])
+            ax.annotate(text, point, xytext=(4, 3), textcoords="offset points", fontsize=8, parse_math=False)
+        is_wide = self.counts.max() > _WIDE * max(1, self.counts.min())
+        ax.set(xscale="symlog" if is_wide else "linear", xlabel="documents with the label", ylabel="F1", ylim=(-0.03, 1.03))
+        return self
+
+
+def _lowest(values: Sequence[float] | np.ndarray, n: int) -> list[int]:
+    return np.argsort(values, kind="stable")[:n].tolist()
