@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
@@ -35,9 +36,11 @@ if TYPE_CHECKING:  # torch takes seconds to import, so only fitting and predicti
     import torch
 
     from ._batches import TextDataset
+    from ._checkpoints import CheckpointFile
 
 _TEXTS_PER_CHUNK = 16384
 _MOST_WINDOWS_IN_TRAINING = 16  # training keeps what every token went through
+_NO_MATTER = {"checkpoint_dir", "verbose", "device", "callbacks"}  # to which model training leads
 _EVEN = 0.5  # as probable as not
 
 
@@ -66,6 +69,7 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
     _input_ranges: list | None = None
     long_text = "truncate"
     stride = 0
+    checkpoint_dir = None
     _max_gradient_norm = 1.0
     _epoch_range = EpochRange(fewest_updates=60, fewest_epochs=3, most_epochs=30)
     _parameter_constraints: dict = {
@@ -164,6 +168,7 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
     def _fit(self, X, y, sample_weight) -> None:
         import torch
 
+        from ._checkpoints import CheckpointFile
         from ._distributed import agreed, joined_processes
         from ._losses import mean_one_weights
         from ._runtime import (
@@ -184,6 +189,7 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
         check_pos_weight(self.pos_weight, len(classes))
         self._check_validation_size(len(texts))
         goes_on = self._goes_on(classes)
+        self._check_checkpoints(goes_on)
 
         device = resolve_device(self.device)
         precision = resolve_precision(self.precision, device)
@@ -196,40 +202,69 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
         if not goes_on:
             self._label_texts = label_texts
             self._reading = {"max_length": self.max_length, "long_text": self.long_text, "stride": self.stride}
+        file = None if self.checkpoint_dir is None else CheckpointFile(self.checkpoint_dir)
+        saved = None if file is None else file.read()
         with joined_processes(device):
-            seed = agreed(make_random_state(self.random_state).randint(2**31 - 1), device)
+            seed = agreed(
+                make_random_state(self.random_state).randint(2**31 - 1) if saved is None else saved["seed"], device
+            )
             random_state = np.random.RandomState(seed)
             precision = torch.bfloat16 if agreed(precision == torch.bfloat16, device) else torch.float32
             with isolated_torch_random_state(random_state, device):
-                self._train(texts, targets.matrix, weights, random_state, precision, goes_on)
+                data = self._tokenized(texts, targets.matrix, weights, goes_on)
+                checkpoints = None if file is None else self._checkpoints(file, saved, data, seed)
+                self._train(data, random_state, precision, goes_on, checkpoints)
 
-    def _train(
-        self,
-        texts: list[str],
-        targets: sp.csr_array,
-        weights: np.ndarray,
-        random_state: np.random.RandomState,
-        precision: torch.dtype,
-        goes_on: bool,
-    ) -> None:
-        import torch
-
+    def _tokenized(self, texts: list[str], targets: sp.csr_array, weights: np.ndarray, goes_on: bool) -> TextDataset:
         from ._batches import TextDataset
-        from ._net import prepared, train
         from ._tokens import tokenize
 
         if not goes_on:
             self.tokenizer_ = self._make_tokenizer(texts)
         tokens = tokenize(self.tokenizer_, texts, **self._reading, most_windows=_MOST_WINDOWS_IN_TRAINING)
-        data = TextDataset(tokens, targets, weights)
+        return TextDataset(tokens, targets, weights)
+
+    def _check_checkpoints(self, goes_on: bool) -> None:
+        from ._distributed import n_processes
+
+        if self.checkpoint_dir is None:
+            return
+        if goes_on:
+            raise ValueError("checkpoint_dir cannot be used where warm_start=True goes on from an earlier fit.")
+        if n_processes() > 1:
+            raise ValueError("checkpoint_dir works in a single process. Train without it, or in one process.")
+
+    def _checkpoints(self, file: CheckpointFile, saved: dict | None, data: TextDataset, seed: int) -> Any:
+        from ._checkpoints import fingerprint
+        from ._net import Checkpoints
+
+        parameters = {name: repr(value) for name, value in self.get_params(deep=False).items() if name not in _NO_MATTER}
+        arrays = data.tokens.ids, data.tokens.offsets, data.targets.indices, data.targets.indptr, data.targets.data
+        identity = parameters | {"the data": fingerprint(*arrays, data.sample_weight)}
+        if saved is not None:
+            file.check(saved["identity"], identity)
+        return Checkpoints(file, {"identity": identity, "seed": seed}, saved)
+
+    def _train(
+        self,
+        data: TextDataset,
+        random_state: np.random.RandomState,
+        precision: torch.dtype,
+        goes_on: bool,
+        checkpoints: Any,
+    ) -> None:
+        import torch
+
+        from ._net import prepared, train
+
         data, held_out = self._split(data, random_state)
         if not goes_on:
-            self.module_ = self._make_module(data, random_state, precision)
+            self.module_ = self._first_module(data, random_state, precision, checkpoints)
         settings = self._training_settings(len(data), random_state, precision)
         criterion = self._make_criterion().to(self.device_)
         device = torch.device(self.device_)
         validation = held_out if self.early_stopping else None
-        training = train(self.module_, criterion, data, validation, device, settings)
+        training = train(self.module_, criterion, data, validation, device, settings, checkpoints)
         self.history_, self.n_iter_, self.best_epoch_ = training.history, len(training.history), training.best_epoch
         self._prepared = prepared(self.module_, device, precision)
         if self._tunes_threshold():
@@ -241,6 +276,20 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
                 TrainingInterruptedWarning,
                 stacklevel=5,
             )
+
+    def _first_module(
+        self, data: TextDataset, random_state: np.random.RandomState, precision: torch.dtype, checkpoints: Any
+    ) -> torch.nn.Module:
+        """Return the module as training starts with it, or any like it where training goes on from a checkpoint."""
+        if checkpoints is None or checkpoints.saved is None:
+            module: Any = self._make_module(data, random_state, precision)
+        else:
+            module = self._blank_module(json.loads(checkpoints.saved["encoder"])).to(self.device_)
+            module.labels_per_update = checkpoints.saved["labels_per_update"]
+        if checkpoints is not None:
+            checkpoints.facts["encoder"] = module.encoder.config.to_json_string(use_diff=False)
+            checkpoints.facts["labels_per_update"] = module.labels_per_update
+        return module
 
     def _goes_on(self, classes: np.ndarray) -> bool:
         """Tell whether this fit continues the last one."""

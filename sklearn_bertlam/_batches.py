@@ -238,6 +238,9 @@ class TrainingBatches:
         Draws the order; in the same state in every process.
     process, n_processes : int
         Every process gets its share of every batch.
+    skipped : list of int, optional
+        Batches to leave out at the beginning of the next epoch, which a training that goes on has seen already; taken from
+        the list once they were left out.
     """
 
     def __init__(
@@ -247,8 +250,10 @@ class TrainingBatches:
         random_state: np.random.RandomState,
         process: int = 0,
         n_processes: int = 1,
+        skipped: list[int] | None = None,
     ):
         self.dataset = dataset
+        self.skipped = skipped
         self.batch_size = batch_size
         self.random_state = random_state
         self.process = process
@@ -267,5 +272,6 @@ class TrainingBatches:
             rows = order[start : start + run]
             rows = rows[np.argsort(noisy[rows])]
             batches.extend(rows[i : i + self.batch_size] for i in range(0, len(rows), self.batch_size))
-        for index in random.permutation(len(batches)):
+        first = self.skipped.pop() if self.skipped else 0
+        for index in random.permutation(len(batches))[first:]:
             yield self.dataset.batch(batches[index][self.process :: self.n_processes])

@@ -99,6 +99,10 @@ class BertLamClassifier(NeuralTextClassifier):
     warm_start : bool, default=False
         Whether fit goes on from the last fit's weights, with the same labels. Encoder, attention, dropout, label names and
         ``max_length`` stay as they were.
+    checkpoint_dir : str, path-like or None, default=None
+        A folder that training is saved to after every epoch and every ten minutes. After it was killed, the same call of fit
+        with the same data goes on from there, on a CPU to the same model to the bit; callbacks start anew. Once it has
+        ended, the same call gives the same model at once: delete the folder to train anew.
     callbacks : list of skorch callbacks or None, default=None
         Passed to the training loop.
     device : str, default="auto"
@@ -163,6 +167,7 @@ class BertLamClassifier(NeuralTextClassifier):
         "encoder": [str, os.PathLike],
         "attention": [StrOptions({"document", "label-wise", "mean", "cls"})],
         "learning_rate": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
+        "checkpoint_dir": [str, os.PathLike, None],
         "long_text": [StrOptions({"truncate", "head-tail", "windows"})],
         "stride": [Interval(Integral, 0, None, closed="left")],
         "attention_scale": [Interval(Real, 0, None, closed="left"), StrOptions({"learned"})],
@@ -195,6 +200,7 @@ class BertLamClassifier(NeuralTextClassifier):
         pos_weight=None,
         threshold=0.5,
         warm_start=False,
+        checkpoint_dir=None,
         callbacks=None,
         device="auto",
         precision="auto",
@@ -223,6 +229,7 @@ class BertLamClassifier(NeuralTextClassifier):
         self.pos_weight = pos_weight
         self.threshold = threshold
         self.warm_start = warm_start
+        self.checkpoint_dir = checkpoint_dir
         self.callbacks = callbacks
         self.device = device
         self.precision = precision

@@ -109,6 +109,14 @@ class LabelAttentionNetwork(TextEncoder):
         n_labels = self.classifier.out_features
         self._first_label = (self._first_label + self.labels_per_update) % n_labels
 
+    def progress(self) -> dict[str, Any]:
+        """Return what training keeps from one update to the next beside the weights."""
+        return {"first_label": self._first_label, "label_vectors": self._recent_label_vectors}
+
+    def restore_progress(self, progress: dict[str, Any]) -> None:
+        """Go on where another training was."""
+        self._first_label, self._recent_label_vectors = progress["first_label"], progress["label_vectors"]
+
     def _encode_with_labels(self, batch: PackedTexts) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Encode texts and, in the same pass, the label texts whose turn it is."""
         if self.label_tokens is None:

@@ -5,6 +5,8 @@ This file knows batches, learning rates and callbacks, and nothing of labels' na
 
 from __future__ import annotations
 
+import json
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -22,6 +24,7 @@ from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from ._batches import PackedTexts, TextDataset, TextRows, TrainingBatches
+from ._checkpoints import CheckpointFile, random_states, restore_random_state
 from ._distributed import add_up, n_processes, process_index, use_own_random_stream
 from ._runtime import is_out_of_memory, kept_memory
 from ._tokens import RaggedTokens
@@ -29,6 +32,7 @@ from .exceptions import LessMemoryWarning, OutOfMemoryError, TrainingDivergedErr
 
 _TOKENS_AT_ONCE = {"cpu": 4096}  # more is no faster there, and needs more memory
 _MOST_TOKENS_AT_ONCE = 2**16
+_SECONDS_BETWEEN_CHECKPOINTS = 600
 
 
 class Training(NamedTuple):
@@ -241,6 +245,7 @@ def train(
     validation: TextDataset | None,
     device: torch.device,
     settings: TrainingSettings,
+    checkpoints: Checkpoints | None = None,
 ) -> Training:
     """Train ``module`` in place. With validation data, stop early and keep the best weights."""
     n_updates = settings.max_epochs * -(-len(data) // settings.batch_size)
@@ -262,7 +267,8 @@ def train(
         train_split=None,
         precision=settings.precision,
         device=str(device),
-        callbacks=_callbacks(n_updates, stopping, settings),
+        iterator_train__skipped=None if checkpoints is None else checkpoints.skipped,
+        callbacks=_callbacks(n_updates, stopping, settings, checkpoints),
         callbacks__print_log=None,
         verbose=0,
     )
@@ -283,7 +289,9 @@ def train(
     return Training(history, len(history) if stopping is None else stopping.best_epoch_, net.interrupted_)
 
 
-def _callbacks(n_updates: int, stopping: StopEarly | None, settings: TrainingSettings) -> list:
+def _callbacks(
+    n_updates: int, stopping: StopEarly | None, settings: TrainingSettings, checkpoints: Checkpoints | None
+) -> list:
     schedule = _WarmupThenLinearDecay(n_updates, settings.warmup_fraction)
     callbacks: list[Any] = [
         ("clip", GradientNormClipping(settings.max_gradient_norm)),
@@ -291,8 +299,10 @@ def _callbacks(n_updates: int, stopping: StopEarly | None, settings: TrainingSet
     ]
     if stopping is not None:
         callbacks.append(("early_stopping", stopping))
+    if checkpoints is not None:
+        callbacks.append(("checkpoints", checkpoints.of(stopping, settings)))
     if settings.verbose:
-        callbacks.append(("progress", Progress(n_updates)))
+        callbacks.append(("progress", Progress(n_updates, settings.max_epochs)))
     return callbacks + list(settings.callbacks or [])
 
 
@@ -368,11 +378,114 @@ def _copy_of_weights(module: nn.Module) -> dict[str, torch.Tensor]:
     return {name: value.detach().clone() for name, value in module.state_dict().items()}
 
 
+class Checkpoints(Callback):
+    """Save everything that training needs to go on, after every epoch and every few minutes, and go on from there.
+
+    Parameters
+    ----------
+    file : CheckpointFile
+        Where to save.
+    facts : dict
+        What else is saved.
+    saved : dict or None
+        What was saved by the training that goes on.
+    """
+
+    def __init__(self, file: CheckpointFile, facts: dict[str, Any], saved: dict[str, Any] | None):
+        self.file = file
+        self.facts = facts
+        self.saved = saved
+        self.skipped = [saved["n_batches"]] if saved else []
+
+    def of(self, stopping: StopEarly | None, settings: TrainingSettings) -> Checkpoints:
+        """Say which training it is."""
+        self.stopping, self.settings = stopping, settings
+        return self
+
+    def on_train_begin(self, net, **kwargs):
+        self.time_, self.n_batches_ = time.monotonic(), 0
+        if self.saved is None:
+            return
+        net.module_.load_state_dict(self.saved["module"])
+        net.optimizer_.load_state_dict(self.saved["optimizer"])
+        _scheduler(net).last_epoch = self.saved["n_updates"]
+        if net._has("restore_progress"):
+            net.module_.restore_progress(_to(self.saved["progress"], net.device))
+        if self.stopping is not None:
+            vars(self.stopping).update(_to(self.saved["stopping"], net.device))
+        history = json.loads(self.saved["history"])
+        for epoch in history:
+            net.history.append(epoch)
+        net.max_epochs = self.settings.max_epochs - len(history)
+
+    def on_epoch_begin(self, net, **kwargs):
+        if self.saved is not None:
+            restore_random_state(self.settings.random_state, self.saved["order"])
+            torch.set_rng_state(self.saved["torch"])
+            if self.saved["cuda"] is not None:
+                torch.cuda.set_rng_state(self.saved["cuda"], net.device)
+            self.n_batches_ = self.saved["n_batches"]
+            net.history[-1]["batches"].extend(json.loads(self.saved["batches"]))
+            self.saved = None
+        else:
+            self.n_batches_ = 0
+        self.order_ = random_states(self.settings.random_state)
+
+    def on_batch_end(self, net, training=False, **kwargs):
+        self.n_batches_ += 1
+        if time.monotonic() - self.time_ > _SECONDS_BETWEEN_CHECKPOINTS:
+            self._save(net)
+
+    def on_epoch_end(self, net, **kwargs):
+        self.order_ = random_states(self.settings.random_state)
+        self.n_batches_ = 0
+        self._save(net)
+
+    def _save(self, net) -> None:
+        self.time_ = time.monotonic()
+        finished = [_plain_epoch(epoch) for epoch in net.history if "dur" in epoch]
+        batches = net.history[-1]["batches"] if self.n_batches_ else []
+        stopping = self.stopping
+        self.file.write(
+            {
+                **self.facts,
+                "module": net.module_.state_dict(),
+                "optimizer": net.optimizer_.state_dict(),
+                "n_updates": _scheduler(net).last_epoch,
+                "progress": net.module_.progress() if net._has("progress") else {},
+                "stopping": None if stopping is None else {k: v for k, v in vars(stopping).items() if k.endswith("_")},
+                "history": json.dumps(finished),
+                "batches": json.dumps([_plain(batch) for batch in batches]),
+                "n_batches": self.n_batches_,
+                "order": self.order_,
+                "torch": torch.get_rng_state(),
+                "cuda": torch.cuda.get_rng_state(net.device) if torch.device(net.device).type == "cuda" else None,
+            }
+        )
+
+
+def _scheduler(net) -> Any:
+    return dict(net.callbacks_)["schedule"].lr_scheduler_
+
+
+def _plain_epoch(epoch: dict[str, Any]) -> dict[str, Any]:
+    return {**_plain({key: value for key, value in epoch.items() if key != "batches"}), "batches": []}
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: value.item() if hasattr(value, "item") else value for key, value in values.items()}
+
+
+def _to(values: dict[str, Any], device: str) -> dict[str, Any]:
+    return {key: value.to(device) if isinstance(value, torch.Tensor) else value for key, value in values.items()}
+
+
 class Progress(Callback):
     """A progress bar over all updates, with documents per second and the loss of the last batch."""
 
-    def __init__(self, n_updates: int):
+    def __init__(self, n_updates: int, n_epochs: int):
         self.n_updates = n_updates
+        self.n_epochs = n_epochs
 
     def on_train_begin(self, net, **kwargs):
         from tqdm.auto import tqdm
@@ -386,7 +499,7 @@ class Progress(Callback):
         self.documents_ += len(batch[1][1])
         self.bar_.update()
         seconds = self.bar_.format_dict["elapsed"] or 1e-9
-        epoch = f"{len(net.history)}/{net.max_epochs}"
+        epoch = f"{len(net.history)}/{self.n_epochs}"
         self.bar_.set_postfix(
             {"epoch": epoch, "loss": f"{loss.item():.4f}", "docs/s": f"{self.documents_ / seconds:.1f}"}, refresh=False
         )

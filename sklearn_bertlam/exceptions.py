@@ -5,6 +5,7 @@ Every error can be caught by its own name, as ``BertLamError``, or as the built-
 
 __all__ = [
     "BertLamError",
+    "CheckpointError",
     "DatasetFormatError",
     "DatasetNotFoundError",
     "EncoderNotFoundError",
@@ -70,6 +71,10 @@ class OnnxFileError(BertLamError, ValueError):
 
 class SavedModelError(BertLamError, ValueError):
     """A folder is not a saved estimator that this version of the package can read."""
+
+
+class CheckpointError(BertLamError, ValueError):
+    """A checkpoint cannot be read, or belongs to another training."""
 
 
 class LabelWithoutPositivesWarning(UserWarning):

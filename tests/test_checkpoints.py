@@ -1,0 +1,138 @@
+"""Training that was killed goes on, to the same model."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import TEXTS, Y
+from skorch.callbacks import Callback
+
+from sklearn_bertlam import _net
+from sklearn_bertlam.exceptions import CheckpointError
+
+PARAMETERS = {"max_epochs": 4, "learning_rate": 1e-3, "label_names": ["printer", "invoice", "thank"], "labels_per_update": 2}
+
+
+class StopAt(Callback):
+    """Ends training after some updates as a power cut would: nothing more is saved."""
+
+    def __init__(self, n_updates):
+        self.n_updates = n_updates
+
+    def on_batch_end(self, net, **kwargs):
+        self.n_updates -= 1
+        if self.n_updates == 0:
+            raise PowerCutError
+
+
+class PowerCutError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("n_updates", [1, 3, 4, 8, 11])
+@pytest.mark.parametrize("seconds", [600, 0], ids=["every epoch", "every update"])
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_a_killed_training_ends_with_the_same_model(
+    make_classifier, tmp_path, monkeypatch, n_updates, seconds, early_stopping
+):
+    monkeypatch.setattr(_net, "_SECONDS_BETWEEN_CHECKPOINTS", seconds)
+    parameters = PARAMETERS | {"early_stopping": early_stopping, "n_iter_no_change": 10, "validation_fraction": 0.2}
+    undisturbed = make_classifier(**parameters).fit(TEXTS, Y)
+    killed = make_classifier(checkpoint_dir=tmp_path, callbacks=[StopAt(n_updates)], **parameters)
+    with pytest.raises(PowerCutError):
+        killed.fit(TEXTS, Y)
+    seen = CountUpdates()
+    again = make_classifier(checkpoint_dir=tmp_path, callbacks=[seen], **parameters).fit(TEXTS, Y)
+    np.testing.assert_array_equal(again.predict_proba(TEXTS), undisturbed.predict_proba(TEXTS))
+    assert [epoch["loss"] for epoch in again.history_] == [epoch["loss"] for epoch in undisturbed.history_]
+    assert again.best_epoch_ == undisturbed.best_epoch_
+    saved = n_updates if seconds == 0 else (n_updates - 1) // 3 * 3  # an epoch has 3 updates
+    assert seen.n_updates == 12 - saved
+
+
+class CountUpdates(Callback):
+    def on_train_begin(self, net, **kwargs):
+        self.n_updates = 0
+
+    def on_batch_end(self, net, **kwargs):
+        self.n_updates += 1
+
+
+def test_a_training_that_has_ended_is_not_repeated(make_classifier, tmp_path):
+    first = make_classifier(checkpoint_dir=tmp_path, random_state=None, **PARAMETERS).fit(TEXTS, Y)
+    seen = CountUpdates()
+    again = make_classifier(checkpoint_dir=tmp_path, random_state=None, callbacks=[seen], **PARAMETERS).fit(TEXTS, Y)
+    assert seen.n_updates == 0
+    np.testing.assert_array_equal(again.predict_proba(TEXTS), first.predict_proba(TEXTS))
+    assert again.n_iter_ == 4
+
+
+def test_a_real_kill(tiny_encoder, tmp_path):
+    code = f"""
+import os, signal, sys
+sys.path.insert(0, {os.path.dirname(__file__)!r})
+from conftest import TEXTS, Y
+from skorch.callbacks import Callback
+from sklearn_bertlam import BertLamClassifier
+class Kill(Callback):
+    def on_epoch_begin(self, net, **kwargs):
+        if len(net.history) == 3 and sys.argv[1] == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+clf = BertLamClassifier({tiny_encoder!r}, max_length=32, batch_size=4, max_epochs=4, random_state=0, precision="float32",
+                        checkpoint_dir={str(tmp_path)!r} if sys.argv[1] != "undisturbed" else None, callbacks=[Kill()])
+print(clf.fit(TEXTS, Y).predict_proba(TEXTS).tolist())
+"""
+
+    def run(how):
+        return subprocess.run([sys.executable, "-c", code, how], capture_output=True, text=True)
+
+    assert run("kill").returncode == -signal.SIGKILL
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
+    again, undisturbed = run("go on"), run("undisturbed")
+    assert again.returncode == 0, again.stderr
+    assert again.stdout == undisturbed.stdout
+
+
+def test_other_trainings_are_refused(make_classifier, tmp_path):
+    make_classifier(checkpoint_dir=tmp_path, **PARAMETERS).fit(TEXTS, Y)
+    with pytest.raises(CheckpointError, match="max_epochs was 4, now 5. Use another checkpoint_dir"):
+        make_classifier(checkpoint_dir=tmp_path, **(PARAMETERS | {"max_epochs": 5})).fit(TEXTS, Y)
+    with pytest.raises(CheckpointError, match="the data was"):
+        make_classifier(checkpoint_dir=tmp_path, **PARAMETERS).fit(TEXTS[::-1], Y)
+    with pytest.raises(ValueError, match="warm_start"):
+        clf = make_classifier(warm_start=True).fit(TEXTS, Y)
+        clf.set_params(checkpoint_dir=tmp_path).fit(TEXTS, Y)
+
+
+@pytest.mark.parametrize("content", [b"", b"no checkpoint", None])
+def test_damaged_checkpoints_are_refused(make_classifier, tmp_path, content):
+    file = tmp_path / "checkpoint.pt"
+    if content is None:
+        make_classifier(checkpoint_dir=tmp_path, **PARAMETERS).fit(TEXTS, Y)
+        content = file.read_bytes()[:-100]
+    file.write_bytes(content)
+    with pytest.raises(CheckpointError, match="Delete it to train from the beginning"):
+        make_classifier(checkpoint_dir=tmp_path, **PARAMETERS).fit(TEXTS, Y)
+    assert file.read_bytes() == content
+
+
+def test_a_full_disk_leaves_the_last_checkpoint(make_classifier, tmp_path, monkeypatch):
+    import torch
+
+    make_classifier(checkpoint_dir=tmp_path, **PARAMETERS).fit(TEXTS, Y)
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+
+    def full(state, file):
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    from sklearn_bertlam._checkpoints import CheckpointFile
+
+    with pytest.raises(OSError, match="No space left"):
+        CheckpointFile(tmp_path).write({})
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
+    assert len(list(tmp_path.iterdir())) == 1
