@@ -18,6 +18,7 @@ LAYERS = [
         "_initialisation",
         "_onnx_format",
         "_quantization",
+        "_checkpoints",
         "_stratification",
         "_thresholds",
     },
