@@ -4,11 +4,12 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo test lint format clean
+.PHONY: help demo test lint docs format clean
 
 help:
 	@echo "make demo    train BERT-LAM on real text and compare it with simpler systems"
 	@echo "make test    run the tests and the linters"
+	@echo "make docs    build the documentation in docs/_build/html; warnings are errors"
 	@echo "make format  format the code"
 	@echo "make clean   remove the virtual environment"
 
@@ -22,6 +23,10 @@ lint: $(INSTALLED)
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
+
+docs: $(INSTALLED)
+	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
+	$(RUN) -m sphinx -W --keep-going -b html docs docs/_build/html
 
 format: $(INSTALLED)
 	$(RUN) -m ruff check --fix .

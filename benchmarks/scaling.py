@@ -202,6 +202,7 @@ def _classifier(options: argparse.Namespace) -> Any:
         max_length=options.max_length,
         max_epochs=0,
         head_init="random",
+        threshold=0.5,
         random_state=0,
     )
     return clf.fit(requests.data, requests.target)

@@ -19,7 +19,7 @@ def main(task_file: str, result_file: str) -> None:
     task = json.loads(Path(task_file).read_text(encoding="utf-8"))
     targets = np.random.default_rng(0).random((len(task["texts"]), _LABELS)) < 0.1
     clf = BertLamClassifier(
-        task["encoder"], max_length=task["max_length"], max_epochs=1, head_init="random", random_state=0
+        task["encoder"], max_length=task["max_length"], max_epochs=1, head_init="random", threshold=0.5, random_state=0
     ).set_params(label_names=[f"label {number}" for number in range(_LABELS)])
     clf.fit(task["texts"], targets.astype(int))
     if os.environ.get("RANK", "0") == "0":

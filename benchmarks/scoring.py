@@ -57,7 +57,7 @@ def evaluate(estimator: Any, train: tuple[Any, Any], test: tuple[Any, Any]) -> d
     """
     fitting = timed_fit(estimator, *train)
     scores, predicting = timed_scores(estimator, test[0])
-    return {**score(test[1], scores > 0, scores), **fitting, **predicting}
+    return {**score(test[1], estimator.predict(test[0]), scores), **fitting, **predicting}
 
 
 def dense(y: Any) -> np.ndarray:

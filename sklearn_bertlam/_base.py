@@ -22,6 +22,7 @@ from ._multilabel import MultilabelClassifierMixin
 from ._stratification import stratify
 from ._thresholds import cautious_thresholds
 from ._validation import (
+    Targets,
     check_label_counts,
     check_label_names,
     check_pos_weight,
@@ -39,8 +40,10 @@ if TYPE_CHECKING:  # torch takes seconds to import, so only fitting and predicti
     from ._checkpoints import CheckpointFile
 
 _TEXTS_PER_CHUNK = 16384
+_SCORES_PER_CHUNK = 2**24
 _MOST_WINDOWS_IN_TRAINING = 16  # training keeps what every token went through
 _NO_MATTER = {"checkpoint_dir", "verbose", "device", "callbacks"}  # to which model training leads
+_FEWEST_TEXTS_TO_TUNE_ON = 500  # with fewer, the texts that are set aside are missed more
 _EVEN = 0.5  # as probable as not
 
 
@@ -86,7 +89,7 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "pos_weight": [Interval(Real, 0, None, closed="neither"), "array-like", None],
-        "threshold": [Interval(Real, 0, 1, closed="both"), "array-like", StrOptions({"tuned"})],
+        "threshold": [Interval(Real, 0, 1, closed="both"), "array-like", StrOptions({"auto", "tuned"})],
         "warm_start": ["boolean"],
         "callbacks": [list, tuple, None],
         "device": [str],
@@ -182,9 +185,9 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
         texts = check_texts(X)
         targets = check_targets(y, len(texts))
         weights = mean_one_weights(check_sample_weight(sample_weight, len(texts)), targets.matrix)
-        classes, label_texts = check_label_names(self.label_names, targets.columns, targets.matrix.shape[1])
+        classes, label_texts = self._check_labels(targets)
         check_label_counts(targets.matrix, classes, stacklevel=5)
-        if not self._tunes_threshold():
+        if not isinstance(self.threshold, str):
             check_threshold(self.threshold, len(classes))
         check_pos_weight(self.pos_weight, len(classes))
         self._check_validation_size(len(texts))
@@ -257,6 +260,7 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
 
         from ._net import prepared, train
 
+        tunes_threshold = self._tunes_threshold(len(data))
         data, held_out = self._split(data, random_state)
         if not goes_on:
             self.module_ = self._first_module(data, random_state, precision, checkpoints)
@@ -267,7 +271,7 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
         training = train(self.module_, criterion, data, validation, device, settings, checkpoints)
         self.history_, self.n_iter_, self.best_epoch_ = training.history, len(training.history), training.best_epoch
         self._prepared = prepared(self.module_, device, precision)
-        if self._tunes_threshold():
+        if tunes_threshold:
             self._tuned_threshold = self._tune_threshold(held_out, precision)
         if training.interrupted:
             warnings.warn(
@@ -291,6 +295,14 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
             checkpoints.facts["labels_per_update"] = module.labels_per_update
         return module
 
+    def _check_labels(self, targets: Targets) -> tuple[np.ndarray, list[str] | None]:
+        """Return the labels and their texts, which are the fitted ones where training goes on with as many or the same."""
+        n_labels = targets.matrix.shape[1]
+        if self.warm_start and self.__sklearn_is_fitted__() and n_labels == self.n_labels_:
+            if targets.columns in (None, self.classes_.tolist()):
+                return self.classes_, self._label_texts
+        return check_label_names(self.label_names, targets.columns, n_labels)
+
     def _goes_on(self, classes: np.ndarray) -> bool:
         """Tell whether this fit continues the last one."""
         if not (self.warm_start and self.__sklearn_is_fitted__()):
@@ -303,25 +315,27 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
         return True
 
     def _check_validation_size(self, n_texts: int) -> None:
-        if self._holds_out() and self._n_validation(n_texts) >= n_texts:
+        if self._holds_out(n_texts) and self._n_validation(n_texts) >= n_texts:
             cause = "early_stopping=True" if self.early_stopping else "threshold='tuned'"
             raise ValueError(
                 f"{cause} with validation_fraction={self.validation_fraction} leaves no text to train on: "
                 f"got {n_texts} text(s). Hold out less, use more texts, or neither of the two."
             )
 
-    def _tunes_threshold(self) -> bool:
-        return isinstance(self.threshold, str)
+    def _tunes_threshold(self, n_texts: int) -> bool:
+        if not isinstance(self.threshold, str):
+            return False
+        return self.threshold == "tuned" or n_texts >= _FEWEST_TEXTS_TO_TUNE_ON
 
-    def _holds_out(self) -> bool:
-        return self.early_stopping or self._tunes_threshold()
+    def _holds_out(self, n_texts: int) -> bool:
+        return self.early_stopping or self._tunes_threshold(n_texts)
 
     def _n_validation(self, n_texts: int) -> int:
         return int(np.ceil(self.validation_fraction * n_texts))
 
     def _split(self, data: TextDataset, random_state: np.random.RandomState) -> tuple[TextDataset, TextDataset | None]:
         """Hold out texts, so that both parts have their share of every label."""
-        if not self._holds_out():
+        if not self._holds_out(len(data)):
             return data, None
         n_validation = self._n_validation(len(data))
         applies = sp.csr_array(data.targets == 1)
@@ -349,7 +363,7 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
             batch_size=self.batch_size,
             max_epochs=chosen if self.max_epochs == "auto" else self.max_epochs,
             n_iter_no_change=self.n_iter_no_change,
-            threshold=_EVEN if self._tunes_threshold() else self.threshold_,
+            threshold=_EVEN if isinstance(self.threshold, str) else self.threshold_,
             precision=precision,
             random_state=random_state,
             callbacks=self.callbacks,
@@ -438,15 +452,21 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
         labels : {ndarray, csr_array} of int, shape (n_texts, n_labels)
             Indicator of 0 and 1; sparse where the fitted y was sparse.
         """
-        return self._labels(self.decision_function(X))
+        check_is_fitted(self)
+        if not self.sparse_output_:
+            return self._labels(self.decision_function(X))
+        texts = check_texts(X)
+        step = max(1, min(_TEXTS_PER_CHUNK, _SCORES_PER_CHUNK // self.n_labels_))  # never dense as a whole
+        chunks = (texts[start : start + step] for start in range(0, len(texts), step))
+        return sp.csr_array(sp.vstack(list(self._predict_chunks(chunks)), format="csr"))
 
     def _predict_chunks(self, chunks: Iterable[list[str]]) -> Iterator[np.ndarray | sp.csr_array]:
         """Yield what ``predict`` returns for chunks of texts."""
         return map(self._labels, self._scores(chunks))
 
     def _labels(self, logits: np.ndarray) -> np.ndarray | sp.csr_array:
-        labels = (expit(logits) > self.threshold_).astype(np.int64)
-        return sp.csr_array(labels) if self.sparse_output_ else labels
+        labels = expit(logits) > self.threshold_
+        return sp.csr_array(labels, dtype=np.int64) if self.sparse_output_ else labels.astype(np.int64)
 
     def predict_batches(self, texts, *, method="predict", batch_size=4096):
         """Predict a stream of texts, in constant memory.
@@ -484,9 +504,11 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
     @property
     def threshold_(self) -> float | np.ndarray:
         """The probability above which a label is predicted: a number, or one per label."""
-        if not self._tunes_threshold():
+        if not isinstance(self.threshold, str):
             return check_threshold(self.threshold, self.n_labels_)
         if not hasattr(self, "_tuned_threshold"):
+            if self.threshold == "auto":
+                return _EVEN
             raise ValueError("threshold='tuned' was set after fit, which had not tuned it. Fit again, or set a number.")
         return self._tuned_threshold
 

@@ -12,7 +12,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from ._base import NeuralTextClassifier
-from ._validation import check_targets, check_texts
+from ._validation import check_new_labels, check_targets, check_texts, object_array
 
 if TYPE_CHECKING:
     import torch
@@ -87,15 +87,16 @@ class BertLamClassifier(NeuralTextClassifier):
         Whether to set part of the texts aside, stop when average precision on them no longer rises, and keep the best
         weights, those before the first update included.
     validation_fraction : float, default=0.1
-        The part set aside for ``early_stopping`` and for ``threshold="tuned"``, with its share of every label.
+        The part set aside for ``early_stopping`` and for tuning the threshold, with its share of every label.
     n_iter_no_change : int, default=2
         Epochs without a higher average precision after which ``early_stopping`` stops.
     pos_weight : float, array-like of shape (n_labels,) or None, default=None
         Factor on the loss of positive entries.
-    threshold : float, array-like of shape (n_labels,) or "tuned", default=0.5
+    threshold : float, array-like of shape (n_labels,), "tuned" or "auto", default="auto"
         A label is predicted where its probability is above the threshold. "tuned" learns one per label on texts that are set
         aside, for the highest micro-F1; with few examples it stays near that of all labels, and with few in all near
-        0.5. Numbers can be set after fit.
+        0.5. "auto" is "tuned" from 500 texts on, and 0.5 with fewer, which are better used for training. Numbers can be
+        set after fit.
     warm_start : bool, default=False
         Whether fit goes on from the last fit's weights, with the same labels. Encoder, attention, dropout, label names and
         ``max_length`` stay as they were.
@@ -198,7 +199,7 @@ class BertLamClassifier(NeuralTextClassifier):
         validation_fraction=0.1,
         n_iter_no_change=2,
         pos_weight=None,
-        threshold=0.5,
+        threshold="auto",
         warm_start=False,
         checkpoint_dir=None,
         callbacks=None,
@@ -360,6 +361,66 @@ class BertLamClassifier(NeuralTextClassifier):
             return self.learning_rate
         width = max(_WIDTH, self.module_.classifier.in_features)
         return _LEARNING_RATE * (_WIDTH / width) ** 2
+
+    # --------------------------------------------------------------------------------------------------------- more labels
+
+    def add_labels(self, labels):
+        """Predict more labels, which no document has had so far, by their texts.
+
+        The encoder reads the new label's text as it has read the others', and the attention over a document needs no more.
+        How the attended vector is scored is guessed from the labels that were trained [1]_. So documents are ranked far
+        better than by chance, but probabilities are not calibrated. With ``warm_start=True``, a ``fit`` on documents that
+        have the new labels goes on from there.
+
+        Parameters
+        ----------
+        labels : dict of label to str
+            The new labels and their texts; names that say what the label is about, or descriptions.
+
+        Returns
+        -------
+        self : object
+            The same estimator; the new labels are the last ones of ``classes_``.
+
+        Raises
+        ------
+        ValueError
+            If the classifier does not read labels (it needs ``attention="label-wise"`` and names), if a label is there
+            already, or if ``threshold`` is an array for the labels so far.
+
+        References
+        ----------
+        .. [1] B. Romera-Paredes and P. Torr, "An embarrassingly simple approach to zero-shot learning", ICML 2015.
+        """
+        import torch
+
+        from ._initialisation import scorers_of_new_labels
+        from ._tokens import tokenize
+
+        check_is_fitted(self)
+        if self.attention != "label-wise" or self._label_texts is None:
+            raise ValueError(
+                "Labels can be added where the classifier reads them: fit with attention='label-wise' and label_names, or "
+                "with a DataFrame y whose columns are names."
+            )
+        if np.ndim(self.threshold):
+            raise ValueError("threshold has one value for each label so far. Set it to a number, or to one value more.")
+        classes, texts = check_new_labels(labels, self.classes_)
+        module = self.module_
+        all_tokens = tokenize(self.tokenizer_, [*self._label_texts, *texts], self._reading["max_length"])
+        new_tokens = tokenize(self.tokenizer_, texts, self._reading["max_length"])
+        with torch.inference_mode():
+            known, new = module.label_vectors(), module.text_vectors(new_tokens)
+            scorers = torch.cat([module.classifier.weight, module.classifier.bias[:, None]], dim=1)
+            guessed = scorers_of_new_labels(*(part.cpu().double().numpy() for part in (known, scorers, new)))
+        module.add_labels(all_tokens, torch.from_numpy(guessed))
+        self._label_texts = [*self._label_texts, *texts]
+        self.classes_ = object_array([*self.classes_.tolist(), *classes])
+        self.n_labels_ = len(self.classes_)
+        if hasattr(self, "_tuned_threshold"):
+            self._tuned_threshold = np.append(self._tuned_threshold, [self._tuned_threshold.mean()] * len(classes))
+        self._prepared = None
+        return self
 
     # ---------------------------------------------------------------------------------------------------------- explaining
 

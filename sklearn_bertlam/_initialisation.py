@@ -128,3 +128,48 @@ def mean_vector_per_label(vectors: np.ndarray, targets: sp.csr_array, sample_wei
     means = np.tile(vectors.mean(axis=0), (targets.shape[1], 1))
     means[present] = (carries.T @ vectors)[present] / total[present, None]
     return means.astype(np.float32)
+
+
+_SHRINKAGES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+
+
+def scorers_of_new_labels(known: np.ndarray, scorers: np.ndarray, new: np.ndarray) -> np.ndarray:
+    """Guess how labels without examples are scored, from their vectors and from the labels that have examples.
+
+    A ridge regression from the directions of the known labels' vectors to their scorers, as in [1]_, around their mean. Its
+    strength is the one with the smallest error when each known label is guessed from the others, in closed form.
+
+    Parameters
+    ----------
+    known : ndarray of shape (K, H)
+        Vectors of the labels that were trained.
+    scorers : ndarray of shape (K, H + 1)
+        Their weights and biases in the last layer.
+    new : ndarray of shape (n, H)
+        Vectors of the other labels.
+
+    Returns
+    -------
+    scorers : ndarray of float32, shape (n, H + 1)
+        Weights and biases.
+
+    References
+    ----------
+    .. [1] B. Romera-Paredes and P. Torr, "An embarrassingly simple approach to zero-shot learning", ICML 2015.
+    """
+    known, new = _directions(known), _directions(new)
+    middle, mean = known.mean(axis=0), scorers.mean(axis=0)
+    known, new, around = known - middle, new - middle, scorers - mean
+    gram = known @ known.T
+    best = min(_SHRINKAGES, key=lambda shrinkage: _leave_one_out_error(gram, around, shrinkage))
+    return (mean + new @ known.T @ np.linalg.solve(gram + best * np.eye(len(gram)), around)).astype(np.float32)
+
+
+def _directions(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-12)
+
+
+def _leave_one_out_error(gram: np.ndarray, values: np.ndarray, shrinkage: float) -> float:
+    hat = gram @ np.linalg.inv(gram + shrinkage * np.eye(len(gram)))
+    residuals = (values - hat @ values) / (1 - hat.diagonal())[:, None]
+    return float(np.mean(residuals**2))

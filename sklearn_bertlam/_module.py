@@ -104,6 +104,16 @@ class LabelAttentionNetwork(TextEncoder):
             return self.label_table
         return self.text_vectors(self.label_tokens, encoder)
 
+    def add_labels(self, label_tokens: RaggedTokens, scorers: torch.Tensor) -> None:
+        """Score more labels, whose weights and biases are given as (n, H + 1); ``label_tokens`` are the texts of all."""
+        weight, bias = self.classifier.weight.data, self.classifier.bias.data
+        scorers = scorers.to(weight.device)
+        self.classifier = nn.Linear(self.hidden_size, len(label_tokens), device=weight.device)
+        self.classifier.weight.data = torch.cat([weight, scorers[:, :-1]])
+        self.classifier.bias.data = torch.cat([bias, scorers[:, -1]])
+        self.label_tokens = label_tokens
+        self._recent_label_vectors = None
+
     def start_update(self) -> None:
         """Go on to the next labels that are encoded anew."""
         n_labels = self.classifier.out_features

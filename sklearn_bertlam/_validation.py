@@ -245,6 +245,19 @@ def check_label_names(
     return object_array(classes), texts
 
 
+def check_new_labels(labels: Mapping[Hashable, str], classes: np.ndarray) -> tuple[list, list[str]]:
+    """Return labels that are to be added to ``classes``, and their texts."""
+    if not isinstance(labels, Mapping) or not labels:
+        raise InvalidLabelNamesError(
+            f"labels should be a dict of label to text with one entry at least, got {labels!r:.80}."
+        )
+    known = set(classes.tolist())
+    twice = [label for label in labels if label in known]
+    if twice:
+        raise InvalidLabelNamesError(f"The classifier has {_enumerate(object_array(twice))} already.")
+    return list(labels), _check_label_texts(list(labels.values()))
+
+
 def _from_mapping(label_names: Mapping, columns: list | None, n_labels: int) -> tuple[list, list]:
     if columns is None:  # the dict's order is that of the columns, but integers from 0 are their positions
         by_position = set(label_names) == set(range(n_labels))

@@ -18,6 +18,7 @@ from sklearn.metrics import f1_score
 from skorch.callbacks import Callback
 
 from sklearn_bertlam import BertLamClassifier, _text_encoder
+from sklearn_bertlam._initialisation import scorers_of_new_labels
 from sklearn_bertlam.exceptions import LabelWithoutPositivesWarning, TrainingDivergedError, TrainingInterruptedWarning
 
 
@@ -512,3 +513,52 @@ def test_windows_need_room_for_something_new(make_classifier):
         make_classifier(long_text="windows", stride=32).fit(TEXTS, Y)
     with pytest.raises(ValueError, match="long_text"):
         make_classifier(long_text="window").fit(TEXTS, Y)
+
+
+# ---------------------------------------------------------------------------------------------------------- more labels
+
+
+def test_labels_can_be_added_by_name(make_classifier, tmp_path):
+    clf = make_classifier(label_names=LABELS[:2], warm_start=True, max_epochs=8, learning_rate=1e-3).fit(TEXTS, Y[:, :2])
+    before = clf.predict_proba(TEXTS)
+    assert clf.add_labels({"thank": "thank you"}) is clf
+    assert clf.classes_.tolist() == LABELS
+    after = clf.predict_proba(TEXTS)
+    np.testing.assert_allclose(after[:, :2], before, atol=1e-6)
+    assert np.isfinite(after).all()
+    assert label_texts(clf)[2] == "thank you"
+    assert clf.predict(TEXTS).shape == (12, 3)
+    clf.save(tmp_path / "model")
+    np.testing.assert_array_equal(BertLamClassifier.load(tmp_path / "model").predict_proba(TEXTS), after)
+    clf.fit(TEXTS, Y)  # goes on with three labels
+    assert (clf.predict(TEXTS) == Y).mean() > 0.8
+
+
+def test_scorers_of_new_labels_follow_from_those_of_known_ones():
+    """Where scorers are a linear function of the labels' directions, that function is found."""
+    random = np.random.RandomState(0)
+    vectors, function = random.randn(60, 8), random.randn(8, 9)
+    scorers = vectors / np.linalg.norm(vectors, axis=1, keepdims=True) @ function + 1
+    np.testing.assert_allclose(scorers_of_new_labels(vectors[:50], scorers[:50], vectors[50:]), scorers[50:], atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ({"invoice": "again"}, "has label 'invoice' already"),
+        ({}, "one entry at least"),
+        (["fire"], "dict of label to text"),
+        ({"fire": " "}, "non-empty"),
+    ],
+)
+def test_labels_that_cannot_be_added_are_refused(make_classifier, labels, message):
+    with pytest.raises(ValueError, match=message):
+        make_classifier(label_names=LABELS).fit(TEXTS, Y).add_labels(labels)
+
+
+def test_labels_need_a_classifier_that_reads_them(make_classifier):
+    for parameters in ({}, {"attention": "cls", "label_names": LABELS}):
+        with pytest.raises(ValueError, match="where the classifier reads them"):
+            make_classifier(**parameters).fit(TEXTS, Y).add_labels({"fire": "fire"})
+    with pytest.raises(ValueError, match="threshold has one value for each label"):
+        make_classifier(label_names=LABELS, threshold=[0.1, 0.2, 0.3]).fit(TEXTS, Y).add_labels({"fire": "fire"})

@@ -113,7 +113,7 @@ class Ours(System):
         )
 
     def train(self, texts, targets, clock, seed):
-        self.model = self._estimator(max_epochs=1, callbacks=[_skorch_callback(clock)], random_state=seed)
+        self.model = self._estimator(max_epochs=1, callbacks=[_skorch_callback(clock)], threshold=0.5, random_state=seed)
         self.model.fit(texts, targets)
 
     def prepare(self, texts, targets):

@@ -96,6 +96,7 @@ def _best_on_val(task: Task, documents: Any) -> tuple[Any, float | None, dict[st
             label_names=documents.descriptions,
             max_length=task.max_length,
             max_epochs=task.max_epochs,
+            threshold=0.5,  # tuned below, on val and for all systems alike
             random_state=task.seed,
             verbose=int(sys.stderr.isatty()),
         ).set_params(**candidate)
