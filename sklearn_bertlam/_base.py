@@ -238,10 +238,10 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
             raise ValueError("checkpoint_dir works in a single process. Train without it, or in one process.")
 
     def _checkpoints(self, file: CheckpointFile, saved: dict | None, data: TextDataset, seed: int) -> Any:
-        from ._checkpoints import fingerprint
+        from ._checkpoints import describe, fingerprint
         from ._net import Checkpoints
 
-        parameters = {name: repr(value) for name, value in self.get_params(deep=False).items() if name not in _NO_MATTER}
+        parameters = {name: describe(value) for name, value in self.get_params(deep=False).items() if name not in _NO_MATTER}
         arrays = data.tokens.ids, data.tokens.offsets, data.targets.indices, data.targets.indptr, data.targets.data
         identity = parameters | {"the data": fingerprint(*arrays, data.sample_weight)}
         if saved is not None:

@@ -86,6 +86,13 @@ def fingerprint(*arrays: np.ndarray) -> str:
     return digest.hexdigest()[:16]
 
 
+def describe(value: Any) -> str:
+    """Return a parameter's value as text that is the same in another process."""
+    if isinstance(value, np.random.RandomState):
+        return "a RandomState"
+    return repr(value.tolist() if isinstance(value, np.ndarray) else value)
+
+
 def random_states(random_state: np.random.RandomState) -> dict[str, Any]:
     """Return the state of a generator of numpy as plain values."""
     state: Any = random_state.get_state(legacy=True)

@@ -368,9 +368,9 @@ class BertLamClassifier(NeuralTextClassifier):
         """Predict more labels, which no document has had so far, by their texts.
 
         The encoder reads the new label's text as it has read the others', and the attention over a document needs no more.
-        How the attended vector is scored is guessed from the labels that were trained [1]_. So documents are ranked far
-        better than by chance, but probabilities are not calibrated. With ``warm_start=True``, a ``fit`` on documents that
-        have the new labels goes on from there.
+        The attended vector is scored by its cosine with the label's, on a scale that the trained labels give. This ranks
+        documents far better than chance does, but probabilities are not calibrated. With ``warm_start=True``, a ``fit`` on
+        documents that have the new labels goes on from there.
 
         Parameters
         ----------
@@ -387,14 +387,10 @@ class BertLamClassifier(NeuralTextClassifier):
         ValueError
             If the classifier does not read labels (it needs ``attention="label-wise"`` and names), if a label is there
             already, or if ``threshold`` is an array for the labels so far.
-
-        References
-        ----------
-        .. [1] B. Romera-Paredes and P. Torr, "An embarrassingly simple approach to zero-shot learning", ICML 2015.
         """
         import torch
 
-        from ._initialisation import scorers_of_new_labels
+        from ._initialisation import scorers_by_cosine
         from ._tokens import tokenize
 
         check_is_fitted(self)
@@ -406,14 +402,14 @@ class BertLamClassifier(NeuralTextClassifier):
         if np.ndim(self.threshold):
             raise ValueError("threshold has one value for each label so far. Set it to a number, or to one value more.")
         classes, texts = check_new_labels(labels, self.classes_)
-        module = self.module_
-        all_tokens = tokenize(self.tokenizer_, [*self._label_texts, *texts], self._reading["max_length"])
-        new_tokens = tokenize(self.tokenizer_, texts, self._reading["max_length"])
+        all_tokens, new_tokens = (
+            tokenize(self.tokenizer_, part, self._reading["max_length"]) for part in ([*self._label_texts, *texts], texts)
+        )
         with torch.inference_mode():
-            known, new = module.label_vectors(), module.text_vectors(new_tokens)
-            scorers = torch.cat([module.classifier.weight, module.classifier.bias[:, None]], dim=1)
-            guessed = scorers_of_new_labels(*(part.cpu().double().numpy() for part in (known, scorers, new)))
-        module.add_labels(all_tokens, torch.from_numpy(guessed))
+            cosines, logits = self.module_.own_cosines()
+            new = self.module_.text_vectors(new_tokens)
+        scorers = scorers_by_cosine(*(part.cpu().numpy() for part in (new, cosines, logits)))
+        self.module_.add_labels(all_tokens, torch.from_numpy(scorers))
         self._label_texts = [*self._label_texts, *texts]
         self.classes_ = object_array([*self.classes_.tolist(), *classes])
         self.n_labels_ = len(self.classes_)

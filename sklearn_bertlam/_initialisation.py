@@ -130,46 +130,31 @@ def mean_vector_per_label(vectors: np.ndarray, targets: sp.csr_array, sample_wei
     return means.astype(np.float32)
 
 
-_SHRINKAGES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+_USUAL_SLOPE = 10.0
 
 
-def scorers_of_new_labels(known: np.ndarray, scorers: np.ndarray, new: np.ndarray) -> np.ndarray:
-    """Guess how labels without examples are scored, from their vectors and from the labels that have examples.
+def scorers_by_cosine(new: np.ndarray, cosines: np.ndarray, logits: np.ndarray) -> np.ndarray:
+    """Let labels without examples be scored by the cosine of the attended vector with the label's own.
 
-    A ridge regression from the directions of the known labels' vectors to their scorers, as in [1]_, around their mean. Its
-    strength is the one with the smallest error when each known label is guessed from the others, in closed form.
+    How a cosine becomes a logit is taken from the labels that were trained: the straight line that is nearest to their own
+    cosines and logits.
 
     Parameters
     ----------
-    known : ndarray of shape (K, H)
-        Vectors of the labels that were trained.
-    scorers : ndarray of shape (K, H + 1)
-        Their weights and biases in the last layer.
     new : ndarray of shape (n, H)
-        Vectors of the other labels.
+        Vectors of the labels without examples.
+    cosines, logits : ndarray of the same shape
+        Of trained labels, on any texts.
 
     Returns
     -------
     scorers : ndarray of float32, shape (n, H + 1)
-        Weights and biases.
-
-    References
-    ----------
-    .. [1] B. Romera-Paredes and P. Torr, "An embarrassingly simple approach to zero-shot learning", ICML 2015.
+        Weights and biases of the last layer.
     """
-    known, new = _directions(known), _directions(new)
-    middle, mean = known.mean(axis=0), scorers.mean(axis=0)
-    known, new, around = known - middle, new - middle, scorers - mean
-    gram = known @ known.T
-    best = min(_SHRINKAGES, key=lambda shrinkage: _leave_one_out_error(gram, around, shrinkage))
-    return (mean + new @ known.T @ np.linalg.solve(gram + best * np.eye(len(gram)), around)).astype(np.float32)
-
-
-def _directions(vectors: np.ndarray) -> np.ndarray:
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-12)
-
-
-def _leave_one_out_error(gram: np.ndarray, values: np.ndarray, shrinkage: float) -> float:
-    hat = gram @ np.linalg.inv(gram + shrinkage * np.eye(len(gram)))
-    residuals = (values - hat @ values) / (1 - hat.diagonal())[:, None]
-    return float(np.mean(residuals**2))
+    away = cosines - cosines.mean()
+    spread = float(np.sum(away**2))
+    slope = float(np.sum(away * logits)) / spread if spread > 0 else 0.0
+    slope = slope if slope > 0 else _USUAL_SLOPE
+    bias = float(logits.mean() - slope * cosines.mean())
+    directions = new / np.linalg.norm(new, axis=1, keepdims=True).clip(1e-12)
+    return np.column_stack([slope * directions, np.full(len(new), bias)]).astype(np.float32)

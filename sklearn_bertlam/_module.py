@@ -19,6 +19,7 @@ from ._tokens import RaggedTokens
 
 LEARNED_SCALE_START = 10.0
 _LARGEST_SCALE = 100.0
+_TEXTS_FOR_COSINES = 64
 
 
 class Prepared(NamedTuple):
@@ -113,6 +114,18 @@ class LabelAttentionNetwork(TextEncoder):
         self.classifier.bias.data = torch.cat([bias, scorers[:, -1]])
         self.label_tokens = label_tokens
         self._recent_label_vectors = None
+
+    def own_cosines(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return cosines of attended vectors with the vectors of their labels, and logits (n, K), of some label texts."""
+        prepared, tokens = self.prepare(), self.label_tokens
+        vectors: Any = prepared.label_vectors
+        if tokens is None:
+            raise RuntimeError("the labels have no text")
+        some = np.arange(min(len(tokens), _TEXTS_FOR_COSINES))
+        some = some[np.argsort(-tokens.lengths[some], kind="stable")]
+        features = self.features(pack(tokens, some).to(self._device), prepared)  # (n, K, H)
+        cosines = torch.einsum("bkh,kh->bk", features, normalize(vectors, dim=-1))
+        return cosines, torch.einsum("bkh,kh->bk", features, self.classifier.weight) + self.classifier.bias
 
     def start_update(self) -> None:
         """Go on to the next labels that are encoded anew."""

@@ -61,10 +61,12 @@ class CountUpdates(Callback):
         self.n_updates += 1
 
 
-def test_a_training_that_has_ended_is_not_repeated(make_classifier, tmp_path):
-    first = make_classifier(checkpoint_dir=tmp_path, random_state=None, **PARAMETERS).fit(TEXTS, Y)
+@pytest.mark.parametrize("make_state", [lambda: None, lambda: 3, np.random.RandomState], ids=["None", "int", "state"])
+def test_a_training_that_has_ended_is_not_repeated(make_classifier, tmp_path, make_state):
+    parameters = PARAMETERS | {"checkpoint_dir": tmp_path, "pos_weight": np.ones(3)}
+    first = make_classifier(random_state=make_state(), **parameters).fit(TEXTS, Y)
     seen = CountUpdates()
-    again = make_classifier(checkpoint_dir=tmp_path, random_state=None, callbacks=[seen], **PARAMETERS).fit(TEXTS, Y)
+    again = make_classifier(random_state=make_state(), callbacks=[seen], **parameters).fit(TEXTS, Y)
     assert seen.n_updates == 0
     np.testing.assert_array_equal(again.predict_proba(TEXTS), first.predict_proba(TEXTS))
     assert again.n_iter_ == 4

@@ -18,7 +18,7 @@ from sklearn.metrics import f1_score
 from skorch.callbacks import Callback
 
 from sklearn_bertlam import BertLamClassifier, _text_encoder
-from sklearn_bertlam._initialisation import scorers_of_new_labels
+from sklearn_bertlam._initialisation import scorers_by_cosine
 from sklearn_bertlam.exceptions import LabelWithoutPositivesWarning, TrainingDivergedError, TrainingInterruptedWarning
 
 
@@ -534,12 +534,12 @@ def test_labels_can_be_added_by_name(make_classifier, tmp_path):
     assert (clf.predict(TEXTS) == Y).mean() > 0.8
 
 
-def test_scorers_of_new_labels_follow_from_those_of_known_ones():
-    """Where scorers are a linear function of the labels' directions, that function is found."""
-    random = np.random.RandomState(0)
-    vectors, function = random.randn(60, 8), random.randn(8, 9)
-    scorers = vectors / np.linalg.norm(vectors, axis=1, keepdims=True) @ function + 1
-    np.testing.assert_allclose(scorers_of_new_labels(vectors[:50], scorers[:50], vectors[50:]), scorers[50:], atol=0.02)
+def test_new_labels_are_scored_by_cosine_on_the_scale_of_the_others():
+    cosines = np.array([[0.1, 0.5], [0.9, 0.3]])
+    new = np.array([[3.0, 4.0]])
+    np.testing.assert_allclose(scorers_by_cosine(new, cosines, 5 * cosines - 2), [[3.0, 4.0, -2.0]], rtol=1e-5)
+    falling = scorers_by_cosine(new, cosines, -5 * cosines)  # a scale that would turn the ranking round is not believed
+    assert falling[0, 0] > 0
 
 
 @pytest.mark.parametrize(
