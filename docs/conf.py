@@ -15,15 +15,11 @@ extensions = [
     "sphinx_gallery.gen_gallery",
 ]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
-exclude_patterns = ["_build", "examples", "**/GALLERY_HEADER.rst", "results/*.json"]
+templates_path = ["_templates"]
+exclude_patterns = ["_build", "_templates", "examples", "**/GALLERY_HEADER.rst", "results/*.json"]
 myst_heading_anchors = 3
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
-autodoc_default_options = {
-    "members": True,
-    "inherited-members": "BaseEstimator,MetaEstimatorMixin",
-    "exclude-members": "set_fit_request,set_score_request",
-}
 autosummary_generate = True
 html_theme = "pydata_sphinx_theme"
 html_title = project
@@ -34,5 +30,6 @@ sphinx_gallery_conf = {
     "gallery_dirs": "auto_examples",
     "filename_pattern": r"plot_",
     "show_memory": False,
+    "capture_repr": ("_repr_html_",),
     "download_all_examples": False,
 }
