@@ -1,4 +1,7 @@
-"""Memory and time of many documents: ``python -m benchmarks.many --documents 100000 1000000 --out docs/results/many``.
+"""Memory and time of many documents, or of many labels.
+
+``python -m benchmarks.many --documents 100000 1000000 --out docs/results/many``
+``python -m benchmarks.many --documents 20000 --labels 50 500 5000 --out docs/results/many-labels``
 
 The documents are short and the encoder tiny and untrained, so that what is measured is what the package keeps per document.
 """
@@ -12,6 +15,7 @@ import sys
 import tempfile
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,22 +23,24 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-_LABELS = 50
 _WORDS = 6
 _PAGE = 4096
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run what is asked for on the command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.many", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.many", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--documents", nargs="+", type=int, default=[100_000, 1_000_000])
+    parser.add_argument("--labels", nargs="+", type=int, default=[50])
     parser.add_argument("--out", type=Path, help="where measurements go: OUT.md and OUT.json")
     options = parser.parse_args(arguments)
     command = shlex.join(["python", "-m", "benchmarks.many", *(arguments or sys.argv[1:])])
     with tempfile.TemporaryDirectory() as folder:
         _write_tiny_encoder(folder)
-        rows = [_measure(folder, n) for n in sorted(options.documents)]
-    text = f"# Many documents\n\n`{command}`\n\n{_table(rows)}\n"
+        rows = [_measure(folder, n, n_labels) for n_labels in options.labels for n in sorted(options.documents)]
+    text = f"# Many documents and labels\n\n`{command}`\n\n{_table(rows)}\n"
     print(text)
     if options.out is not None:
         options.out.parent.mkdir(parents=True, exist_ok=True)
@@ -43,13 +49,22 @@ def main(arguments: list[str] | None = None) -> None:
         options.out.with_suffix(".json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def _measure(encoder: str, n: int) -> dict[str, float]:
+def _measure(encoder: str, n: int, n_labels: int) -> dict[str, float]:
     """Fit and predict once, with the memory that each needs beyond what it was given."""
     from sklearn_bertlam import BertLamClassifier
+    from sklearn_bertlam.exceptions import LabelWithoutPositivesWarning
 
-    texts, targets = _documents(n)
+    warnings.simplefilter("ignore", LabelWithoutPositivesWarning)
+    texts, targets = _documents(n, n_labels)
     clf = BertLamClassifier(
-        encoder, max_length=32, max_epochs=1, head_init="random", batch_size=256, threshold=0.5, random_state=0
+        encoder,
+        label_names=[f"label number {label}" for label in range(n_labels)],
+        max_length=32,
+        max_epochs=1,
+        head_init="random",
+        batch_size=256,
+        threshold=0.5,
+        random_state=0,
     )
     clf.fit(texts[:1000], targets[:1000])  # imports and buffers of the libraries
     fit_seconds, fit_bytes = _extra_memory(lambda: clf.fit(texts, targets))
@@ -58,9 +73,10 @@ def _measure(encoder: str, n: int) -> dict[str, float]:
     n_tokens = sum(len(ids) for ids in clf.tokenizer_(texts[:1000])["input_ids"]) / 1000 * n
     return {
         "documents": n,
+        "labels": n_labels,
         "ids_mb": (4 * n_tokens + 8 * n) / 1e6,
         "targets_mb": (targets.data.nbytes + targets.indices.nbytes + targets.indptr.nbytes) / 1e6,
-        "probabilities_mb": 4 * n * _LABELS / 1e6,
+        "probabilities_mb": 4 * n * n_labels / 1e6,
         "fit_extra_mb": fit_bytes / 1e6,
         "predict_proba_extra_mb": predict_bytes / 1e6,
         "predict_batches_extra_mb": stream_bytes / 1e6,
@@ -96,7 +112,7 @@ def _resident() -> int:
     return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * _PAGE
 
 
-def _documents(n: int) -> tuple[list[str], sp.csr_array]:
+def _documents(n: int, n_labels: int) -> tuple[list[str], sp.csr_array]:
     """Make texts of a few words of the support requests, and two random labels for each."""
     from sklearn_bertlam.datasets import load_support_requests
 
@@ -104,8 +120,8 @@ def _documents(n: int) -> tuple[list[str], sp.csr_array]:
     words = np.array(sorted(set(" ".join(load_support_requests().data).split())))
     texts = [" ".join(row) for row in words[rng.integers(len(words), size=(n, _WORDS))]]
     rows = np.repeat(np.arange(n), 2)
-    columns = (rng.integers(_LABELS, size=n)[:, None] + [0, 7]).ravel() % _LABELS
-    return texts, sp.csr_array((np.ones(2 * n, dtype=np.float32), (rows, columns)), shape=(n, _LABELS))
+    columns = (rng.integers(n_labels, size=n)[:, None] + [0, 7]).ravel() % n_labels
+    return texts, sp.csr_array((np.ones(2 * n, dtype=np.float32), (rows, columns)), shape=(n, n_labels))
 
 
 def _write_tiny_encoder(folder: str) -> None:

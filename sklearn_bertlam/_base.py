@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 import scipy.sparse as sp
@@ -199,9 +199,7 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
         warn_of_slow_precision(self.precision, device, stacklevel=5)
         self.classes_, self.n_labels_, self.sparse_output_ = classes, len(classes), targets.is_sparse
         self.device_, self._precision = str(device), self.precision
-        self._prepared = self._input_ranges = None
-        for measured in ("inference_", "_tuned_threshold"):
-            self.__dict__.pop(measured, None)
+        self._forget_measurements()
         if not goes_on:
             self._label_texts = label_texts
             self._reading = {"max_length": self.max_length, "long_text": self.long_text, "stride": self.stride}
@@ -217,6 +215,11 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
                 data = self._tokenized(texts, targets.matrix, weights, goes_on)
                 checkpoints = None if file is None else self._checkpoints(file, saved, data, seed)
                 self._train(data, random_state, precision, goes_on, checkpoints)
+
+    def _forget_measurements(self) -> None:
+        self._prepared = self._input_ranges = None
+        for name in ("inference_", "_tuned_threshold"):
+            self.__dict__.pop(name, None)
 
     def _tokenized(self, texts: list[str], targets: sp.csr_array, weights: np.ndarray, goes_on: bool) -> TextDataset:
         from ._batches import TextDataset
@@ -272,7 +275,7 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
         self.history_, self.n_iter_, self.best_epoch_ = training.history, len(training.history), training.best_epoch
         self._prepared = prepared(self.module_, device, precision)
         if tunes_threshold:
-            self._tuned_threshold = self._tune_threshold(held_out, precision)
+            self._tuned_threshold = self._tune_threshold(cast("TextDataset", held_out), precision)
         if training.interrupted:
             warnings.warn(
                 f"Training was interrupted after {self.n_iter_} of {settings.max_epochs} epochs. "
@@ -342,11 +345,14 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
         parts = stratify(applies, np.array([len(data) - n_validation, n_validation]), random_state)
         return data.part(np.flatnonzero(parts == 0)), data.part(np.flatnonzero(parts == 1))
 
-    def _tune_threshold(self, held_out: Any, precision: torch.dtype) -> np.ndarray:
+    def _tune_threshold(self, held_out: TextDataset, precision: torch.dtype) -> np.ndarray:
         import torch
 
         from ._net import dataset_scores
 
+        held_out = held_out.part(np.flatnonzero(held_out.sample_weight[held_out.rows]))
+        if not len(held_out):
+            return np.full(self.n_labels_, _EVEN)
         logits = dataset_scores(self.module_, held_out, torch.device(self.device_), precision, self._prepared)
         return cautious_thresholds(held_out.known_targets.toarray(), expit(logits))
 

@@ -282,6 +282,19 @@ def test_a_tuned_threshold_is_learned_on_texts_that_are_held_out(make_classifier
     np.testing.assert_array_equal(tuned.threshold_, 0.5)  # nothing to learn from
 
 
+def test_texts_without_weight_do_not_tune_the_threshold(make_classifier):
+    texts, y = TEXTS * 8, np.vstack([np.tile(Y, (4, 1)), np.tile(1 - Y, (4, 1))])
+    weights = np.repeat([1.0, 0.0], 48)
+    clf = make_classifier(threshold="tuned", validation_fraction=0.4, max_epochs=8, learning_rate=1e-3)
+    assert (clf.fit(texts, y, sample_weight=weights).predict(TEXTS) == Y).mean() > 0.9
+
+
+def test_a_threshold_is_tuned_by_default_where_there_are_many_texts(make_classifier):
+    few, many = make_classifier(threshold="auto").fit(TEXTS, Y), make_classifier(threshold="auto", max_epochs=0)
+    assert few.threshold_ == 0.5
+    assert np.shape(many.fit(TEXTS * 42, np.tile(Y, (42, 1))).threshold_) == (3,)
+
+
 def test_a_threshold_that_was_not_tuned_is_an_error(make_classifier):
     clf = make_classifier().fit(TEXTS, Y).set_params(threshold="tuned")
     with pytest.raises(ValueError, match="set after fit"):
