@@ -42,7 +42,9 @@ def main(arguments: list[str] | None = None) -> None:
     warnings.simplefilter("ignore", LabelWithoutPositivesWarning)
     documents = load_documents(options.data, options.train_size)
     results = [_measure(documents, options, seed) for seed in options.seeds]
-    _write(options, shlex.join(["python", "-m", "benchmarks.new_labels", *(arguments or sys.argv[1:])]), results)
+    words = ["python", "-m", "benchmarks.new_labels", *(arguments or sys.argv[1:])]
+    command = shlex.join(data_name(options.data) if word == str(options.data) else word for word in words)
+    _write(options, command, results)
 
 
 def _measure(documents: Any, options: argparse.Namespace, seed: int) -> dict[str, Any]:
