@@ -17,7 +17,7 @@ demo: $(INSTALLED)
 	$(RUN) -m benchmarks.demo
 
 test: $(INSTALLED) lint
-	$(RUN) -m pytest
+	$(RUN) -m pytest -n auto
 
 lint: $(INSTALLED)
 	$(RUN) -m ruff check .

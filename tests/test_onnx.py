@@ -335,5 +335,5 @@ def test_what_is_not_fitted_cannot_be_written(make_classifier, tmp_path):
 
 
 def test_windows_have_no_onnx_file(make_classifier, tmp_path):
-    with pytest.raises(ValueError, match="ONNX files truncate"):
+    with pytest.raises(ValueError, match="ONNX file truncates long texts"):
         make_classifier(long_text="windows", stride=4).fit(TEXTS, Y).to_onnx(tmp_path / "model.onnx")
