@@ -406,7 +406,7 @@ class BertLamClassifier(NeuralTextClassifier):
             tokenize(self.tokenizer_, part, self._reading["max_length"]) for part in ([*self._label_texts, *texts], texts)
         )
         with torch.inference_mode():
-            cosines, logits = self.module_.own_cosines()
+            cosines, logits = self.module_.own_cosines(self.module_.label_tokens)
             new = self.module_.text_vectors(new_tokens)
         scorers = scorers_by_cosine(*(part.cpu().numpy() for part in (new, cosines, logits)))
         self.module_.add_labels(all_tokens, torch.from_numpy(scorers))
@@ -450,7 +450,7 @@ class BertLamClassifier(NeuralTextClassifier):
 
     def _attention_of_tokens(self, texts: list[str]) -> list[np.ndarray]:
         """Return how much each token of each text weighs for each label, (n_tokens, n_labels) each."""
-        return [part[0] for text in texts for part in self._scores([[text]], "attention_weights")]
+        return [part[0] for part in self._scores(([text] for text in texts), "attention_weights")]
 
     # ---------------------------------------------------------------------------------------------------------- predicting
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from sklearn.metrics import precision_recall_curve
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils.validation import check_is_fitted
 
+from ._explanations import Explanation
 from ._report import multilabel_report
 from ._validation import check_targets
 
@@ -296,8 +298,7 @@ class LabelAttentionDisplay(_Display):
         check_is_fitted(estimator)
         (explanation,) = estimator.explain([text], labels)
         if labels is None:
-            n_shown = max(1, int(explanation.predicted.sum()))
-            (explanation,) = estimator.explain([text], explanation.labels[:n_shown])
+            explanation = _of_predicted(explanation)
         return cls(explanation).plot(max_words=max_words, ax=ax)
 
     def plot(self, *, max_words=40, ax=None):
@@ -326,6 +327,18 @@ class LabelAttentionDisplay(_Display):
         ax.set_yticks(range(len(titles)), titles, parse_math=False)
         self.figure_.colorbar(image, ax=ax, label="attention")
         return self
+
+
+def _of_predicted(explanation: Explanation) -> Explanation:
+    """Keep the labels that are predicted, or the most probable one where none is."""
+    shown = np.flatnonzero(explanation.predicted) if explanation.predicted.any() else np.array([0])
+    return replace(
+        explanation,
+        labels=[explanation.labels[label] for label in shown],
+        probabilities=explanation.probabilities[shown],
+        predicted=explanation.predicted[shown],
+        attention=None if explanation.attention is None else explanation.attention[shown],
+    )
 
 
 # ------------------------------------------------------------------------------------------------------------------- labels

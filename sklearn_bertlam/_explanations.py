@@ -137,13 +137,14 @@ def explain(estimator: Any, texts: list[str], labels: Sequence | None, influence
 def _columns(classes: list, labels: Sequence | None) -> np.ndarray:
     if labels is None:
         return np.arange(len(classes))
+    labels = [labels] if isinstance(labels, str) else labels
     position = {label: column for column, label in enumerate(classes)}
-    for label in [labels] if isinstance(labels, str) else labels:
+    for label in labels:
         if label not in position:
             near = difflib.get_close_matches(str(label), map(str, classes), n=3, cutoff=0.4)
             hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else f" There are {classes[:10]}."
             raise ValueError(f"There is no label {label!r}.{hint}")
-    return np.array([position[label] for label in ([labels] if isinstance(labels, str) else labels)])
+    return np.array([position[label] for label in labels])
 
 
 def _of_words(attention: np.ndarray, words: np.ndarray, n_words: int) -> np.ndarray:

@@ -115,12 +115,10 @@ class LabelAttentionNetwork(TextEncoder):
         self.label_tokens = label_tokens
         self._recent_label_vectors = None
 
-    def own_cosines(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return cosines of attended vectors with the vectors of their labels, and logits (n, K), of some label texts."""
-        prepared, tokens = self.prepare(), self.label_tokens
+    def own_cosines(self, tokens: RaggedTokens) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return cosines of attended vectors with the vectors of their labels, and logits (n, K), of the first texts."""
+        prepared = self.prepare()
         vectors: Any = prepared.label_vectors
-        if tokens is None:
-            raise RuntimeError("the labels have no text")
         some = np.arange(min(len(tokens), _TEXTS_FOR_COSINES))
         some = some[np.argsort(-tokens.lengths[some], kind="stable")]
         features = self.features(pack(tokens, some).to(self._device), prepared)  # (n, K, H)

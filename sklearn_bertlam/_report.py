@@ -53,7 +53,13 @@ class MultilabelReport:
         self.n_documents = n_documents
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain numbers, for instance for JSON."""
+        """Return everything as plain numbers, for instance for JSON.
+
+        Returns
+        -------
+        report : dict
+            "metrics", "intervals", "per_label", "confidence" and "n_documents".
+        """
         return {
             "metrics": self.metrics,
             "intervals": {name: list(ends) for name, ends in self.intervals.items()},

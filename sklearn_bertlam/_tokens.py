@@ -92,9 +92,8 @@ def tokenize(
             f"stride={stride} leaves nothing new for the next window of max_length={max_length}, of which "
             f"{n_prefix + n_suffix} are special tokens. Use a stride below {room}."
         )
-    most = None if most_windows is None else max_length + (most_windows - 1) * (room - stride)
-    whole = {"truncation": True, "max_length": most} if long_text == "windows" and most else {"truncation": False}
-    options = {"truncation": True, "max_length": max_length} if long_text == "truncate" else whole
+    most_in_windows = None if most_windows is None else max_length + (most_windows - 1) * (room - stride)
+    most = {"truncate": max_length, "head-tail": None, "windows": most_in_windows}[long_text]
     pieces, lengths = [np.empty(0, dtype=np.int32)], [0]
     with _quiet_about_length(tokenizer):
         for start in range(0, len(texts), _TEXTS_PER_CALL):
@@ -102,7 +101,8 @@ def tokenize(
                 [encodable(text) for text in texts[start : start + _TEXTS_PER_CALL]],
                 return_attention_mask=False,
                 return_token_type_ids=False,
-                **options,
+                truncation=most is not None,
+                max_length=most,
             )["input_ids"]
             if long_text == "head-tail":
                 encoded = [_head_and_tail(ids, max_length, n_prefix + room - room // 2) for ids in encoded]

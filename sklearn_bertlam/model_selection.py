@@ -317,8 +317,9 @@ class MultilabelThresholdClassifierCV(MultilabelClassifierMixin, MetaEstimatorMi
             fitted = Parallel(n_jobs=self.n_jobs)(delayed(_fit)(self.estimator, X, y, weights, train) for train, _ in splits)
         entries, folds = self._held_out(fitted, X, targets.matrix, [test for _, test in splits])
         self.estimator_ = _fit(self.estimator, X, y, weights) if self.refit else fitted[0]
-        self.classes_, _ = check_label_names(None, targets.columns, targets.matrix.shape[1])
-        self.classes_ = getattr(self.estimator_, "classes_", self.classes_)
+        known = getattr(self.estimator_, "classes_", None)  # of some classifiers a list of the classes of each label
+        is_flat = isinstance(known, np.ndarray) and known.shape == (self.n_labels_,)
+        self.classes_ = known if is_flat else check_label_names(None, targets.columns, self.n_labels_)[0]
         self.threshold_ = self._tune(entries)
         self.best_score_ = self._cross_fitted_score(entries, folds)
         return self

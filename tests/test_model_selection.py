@@ -165,6 +165,7 @@ def test_any_classifier_can_be_tuned(classifier, numbers, per_label):
     assert abs(clf.best_score_ - tuned) < 0.15
     assert np.shape(clf.threshold_) == ((6,) if per_label else ())
     assert clf.predict(X[:3]).shape == (3, 6)
+    assert clf.classes_.shape == (6,)
 
 
 def test_texts_sparse_targets_and_names(make_classifier):
