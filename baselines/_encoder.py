@@ -178,6 +178,7 @@ class FrozenEncoderClassifier(BertLamClassifier):
     """
 
     _most_documents_for_start = 10**9  # all, but for what memory holds
+    _is_trained = False
     attention = "mean"
     attention_scale = 1.0
     label_names: Any = None

@@ -13,10 +13,11 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from torch import nn
 from torch.nn.functional import leaky_relu
 
-from sklearn_bertlam._base import EpochRange, NeuralTextClassifier
+from sklearn_bertlam._base import NeuralTextClassifier
 from sklearn_bertlam._batches import PackedTexts, TextDataset
 from sklearn_bertlam._bert import LinearFactory, PackedBert
 from sklearn_bertlam._encoders import check_max_length, load_model, load_tokenizer, make_model
+from sklearn_bertlam._fitting import EpochRange
 from sklearn_bertlam._text_encoder import TextEncoder, full_precision
 from sklearn_bertlam._tokens import tokenize
 

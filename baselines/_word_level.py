@@ -12,9 +12,10 @@ import torch
 from sklearn.utils._param_validation import Interval
 from torch import nn
 
-from sklearn_bertlam._base import EpochRange, NeuralTextClassifier
+from sklearn_bertlam._base import NeuralTextClassifier
 from sklearn_bertlam._batches import PackedTexts, TextDataset
 from sklearn_bertlam._encoders import learn_word_tokenizer
+from sklearn_bertlam._fitting import EpochRange
 from sklearn_bertlam._initialisation import log_odds
 from sklearn_bertlam._tokens import tokenize
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import warnings
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -18,46 +16,17 @@ from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from ._fitting import EVEN, EpochRange, Fitting
 from ._multilabel import MultilabelClassifierMixin
-from ._stratification import stratify
-from ._thresholds import cautious_thresholds
-from ._validation import (
-    Targets,
-    check_label_counts,
-    check_label_names,
-    check_pos_weight,
-    check_sample_weight,
-    check_targets,
-    check_texts,
-    check_threshold,
-)
-from .exceptions import InvalidTargetError, TrainingInterruptedWarning
+from ._validation import check_pos_weight, check_texts, check_threshold
 
 if TYPE_CHECKING:  # torch takes seconds to import, so only fitting and predicting do it
     import torch
 
     from ._batches import TextDataset
-    from ._checkpoints import CheckpointFile
 
 _TEXTS_PER_CHUNK = 16384
 _SCORES_PER_CHUNK = 2**24
-_MOST_WINDOWS_IN_TRAINING = 16  # training keeps what every token went through
-_NO_MATTER = {"checkpoint_dir", "verbose", "device", "callbacks"}  # to which model training leads
-_FEWEST_TEXTS_TO_TUNE_ON = 500  # with fewer, the texts that are set aside are missed more
-_EVEN = 0.5  # as probable as not
-
-
-class EpochRange(NamedTuple):
-    """What ``max_epochs="auto"`` chooses between: enough updates for few texts, enough passes for many."""
-
-    fewest_updates: int
-    fewest_epochs: int
-    most_epochs: int
-
-    def epochs(self, n_texts: int, batch_size: int) -> int:
-        """Return the number of epochs for so many texts."""
-        updates_per_epoch = -(-n_texts // batch_size)
-        return int(np.clip(-(-self.fewest_updates // updates_per_epoch), self.fewest_epochs, self.most_epochs))
 
 
 class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=ABCMeta):
@@ -155,7 +124,7 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
             If there is no pretrained model of the given name.
         """
         with self._unchanged_if_it_fails():
-            self._fit(X, y, sample_weight)
+            Fitting(self).run(X, y, sample_weight)
         return self
 
     @contextmanager
@@ -167,214 +136,6 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
             self.__dict__.clear()
             self.__dict__.update(before)
             raise
-
-    def _fit(self, X, y, sample_weight) -> None:
-        import torch
-
-        from ._checkpoints import CheckpointFile
-        from ._distributed import agreed, joined_processes
-        from ._losses import mean_one_weights
-        from ._runtime import (
-            isolated_torch_random_state,
-            make_random_state,
-            resolve_device,
-            resolve_precision,
-            warn_of_slow_precision,
-        )
-
-        texts = check_texts(X)
-        targets = check_targets(y, len(texts))
-        weights = mean_one_weights(check_sample_weight(sample_weight, len(texts)), targets.matrix)
-        classes, label_texts = self._check_labels(targets)
-        check_label_counts(targets.matrix, classes, stacklevel=5)
-        if not isinstance(self.threshold, str):
-            check_threshold(self.threshold, len(classes))
-        check_pos_weight(self.pos_weight, len(classes))
-        self._check_validation_size(len(texts))
-        goes_on = self._goes_on(classes)
-        self._check_checkpoints(goes_on)
-
-        device = resolve_device(self.device)
-        precision = resolve_precision(self.precision, device)
-        warn_of_slow_precision(self.precision, device, stacklevel=5)
-        self.classes_, self.n_labels_, self.sparse_output_ = classes, len(classes), targets.is_sparse
-        self.device_, self._precision = str(device), self.precision
-        self._forget_measurements()
-        if not goes_on:
-            self._label_texts = label_texts
-            self._reading = {"max_length": self.max_length, "long_text": self.long_text, "stride": self.stride}
-        file = None if self.checkpoint_dir is None else CheckpointFile(self.checkpoint_dir)
-        saved = None if file is None else file.read()
-        with joined_processes(device):
-            seed = agreed(
-                make_random_state(self.random_state).randint(2**31 - 1) if saved is None else saved["seed"], device
-            )
-            random_state = np.random.RandomState(seed)
-            precision = torch.bfloat16 if agreed(precision == torch.bfloat16, device) else torch.float32
-            with isolated_torch_random_state(random_state, device):
-                data = self._tokenized(texts, targets.matrix, weights, goes_on)
-                checkpoints = None if file is None else self._checkpoints(file, saved, data, seed)
-                self._train(data, random_state, precision, goes_on, checkpoints)
-
-    def _forget_measurements(self) -> None:
-        self._prepared = self._input_ranges = None
-        for name in ("inference_", "_tuned_threshold"):
-            self.__dict__.pop(name, None)
-
-    def _tokenized(self, texts: list[str], targets: sp.csr_array, weights: np.ndarray, goes_on: bool) -> TextDataset:
-        from ._batches import TextDataset
-        from ._tokens import tokenize
-
-        if not goes_on:
-            self.tokenizer_ = self._make_tokenizer(texts)
-        tokens = tokenize(self.tokenizer_, texts, **self._reading, most_windows=_MOST_WINDOWS_IN_TRAINING)
-        return TextDataset(tokens, targets, weights)
-
-    def _check_checkpoints(self, goes_on: bool) -> None:
-        from ._distributed import n_processes
-
-        if self.checkpoint_dir is None:
-            return
-        if goes_on:
-            raise ValueError("checkpoint_dir cannot be used where warm_start=True goes on from an earlier fit.")
-        if n_processes() > 1:
-            raise ValueError("checkpoint_dir works in a single process. Train without it, or in one process.")
-
-    def _checkpoints(self, file: CheckpointFile, saved: dict | None, data: TextDataset, seed: int) -> Any:
-        from ._checkpoints import describe, fingerprint
-        from ._net import Checkpoints
-
-        parameters = {name: describe(value) for name, value in self.get_params(deep=False).items() if name not in _NO_MATTER}
-        arrays = data.tokens.ids, data.tokens.offsets, data.targets.indices, data.targets.indptr, data.targets.data
-        identity = parameters | {"the data": fingerprint(*arrays, data.sample_weight)}
-        if saved is not None:
-            file.check(saved["identity"], identity)
-        return Checkpoints(file, {"identity": identity, "seed": seed}, saved)
-
-    def _train(
-        self,
-        data: TextDataset,
-        random_state: np.random.RandomState,
-        precision: torch.dtype,
-        goes_on: bool,
-        checkpoints: Any,
-    ) -> None:
-        import torch
-
-        from ._net import prepared, train
-
-        tunes_threshold = self._tunes_threshold(len(data))
-        data, held_out = self._split(data, random_state)
-        if not goes_on:
-            self.module_ = self._first_module(data, random_state, precision, checkpoints)
-        settings = self._training_settings(len(data), random_state, precision)
-        criterion = self._make_criterion().to(self.device_)
-        device = torch.device(self.device_)
-        validation = held_out if self.early_stopping else None
-        training = train(self.module_, criterion, data, validation, device, settings, checkpoints)
-        self.history_, self.n_iter_, self.best_epoch_ = training.history, len(training.history), training.best_epoch
-        self._prepared = prepared(self.module_, device, precision)
-        if tunes_threshold:
-            self._tuned_threshold = self._tune_threshold(cast("TextDataset", held_out), precision)
-        if training.interrupted:
-            warnings.warn(
-                f"Training was interrupted after {self.n_iter_} of {settings.max_epochs} epochs. "
-                "The estimator can be used with what it had learned by then.",
-                TrainingInterruptedWarning,
-                stacklevel=5,
-            )
-
-    def _first_module(
-        self, data: TextDataset, random_state: np.random.RandomState, precision: torch.dtype, checkpoints: Any
-    ) -> torch.nn.Module:
-        """Return the module as training starts with it, or any like it where training goes on from a checkpoint."""
-        if checkpoints is None or checkpoints.saved is None:
-            module: Any = self._make_module(data, random_state, precision)
-        else:
-            module = self._blank_module(json.loads(checkpoints.saved["encoder"])).to(self.device_)
-            module.labels_per_update = checkpoints.saved["labels_per_update"]
-        if checkpoints is not None:
-            checkpoints.facts["encoder"] = module.encoder.config.to_json_string(use_diff=False)
-            checkpoints.facts["labels_per_update"] = module.labels_per_update
-        return module
-
-    def _check_labels(self, targets: Targets) -> tuple[np.ndarray, list[str] | None]:
-        """Return the labels and their texts, which are the fitted ones where training goes on with as many or the same."""
-        n_labels = targets.matrix.shape[1]
-        if self.warm_start and self.__sklearn_is_fitted__() and n_labels == self.n_labels_:
-            if targets.columns in (None, self.classes_.tolist()):
-                return self.classes_, self._label_texts
-        return check_label_names(self.label_names, targets.columns, n_labels)
-
-    def _goes_on(self, classes: np.ndarray) -> bool:
-        """Tell whether this fit continues the last one."""
-        if not (self.warm_start and self.__sklearn_is_fitted__()):
-            return False
-        if not np.array_equal(classes, self.classes_):
-            raise InvalidTargetError(
-                f"warm_start=True goes on with the labels of the last fit, {self.classes_.tolist()}, "
-                f"got {classes.tolist()}. Use the same labels or warm_start=False."
-            )
-        return True
-
-    def _check_validation_size(self, n_texts: int) -> None:
-        if self._holds_out(n_texts) and self._n_validation(n_texts) >= n_texts:
-            cause = "early_stopping=True" if self.early_stopping else "threshold='tuned'"
-            raise ValueError(
-                f"{cause} with validation_fraction={self.validation_fraction} leaves no text to train on: "
-                f"got {n_texts} text(s). Hold out less, use more texts, or neither of the two."
-            )
-
-    def _tunes_threshold(self, n_texts: int) -> bool:
-        if not isinstance(self.threshold, str):
-            return False
-        return self.threshold == "tuned" or n_texts >= _FEWEST_TEXTS_TO_TUNE_ON
-
-    def _holds_out(self, n_texts: int) -> bool:
-        return self.early_stopping or self._tunes_threshold(n_texts)
-
-    def _n_validation(self, n_texts: int) -> int:
-        return int(np.ceil(self.validation_fraction * n_texts))
-
-    def _split(self, data: TextDataset, random_state: np.random.RandomState) -> tuple[TextDataset, TextDataset | None]:
-        """Hold out texts, so that both parts have their share of every label."""
-        if not self._holds_out(len(data)):
-            return data, None
-        n_validation = self._n_validation(len(data))
-        applies = sp.csr_array(data.targets == 1)
-        parts = stratify(applies, np.array([len(data) - n_validation, n_validation]), random_state)
-        return data.part(np.flatnonzero(parts == 0)), data.part(np.flatnonzero(parts == 1))
-
-    def _tune_threshold(self, held_out: TextDataset, precision: torch.dtype) -> np.ndarray:
-        import torch
-
-        from ._net import dataset_scores
-
-        held_out = held_out.part(np.flatnonzero(held_out.sample_weight[held_out.rows]))
-        if not len(held_out):
-            return np.full(self.n_labels_, _EVEN)
-        logits = dataset_scores(self.module_, held_out, torch.device(self.device_), precision, self._prepared)
-        return cautious_thresholds(held_out.known_targets.toarray(), expit(logits))
-
-    def _training_settings(self, n_texts: int, random_state: np.random.RandomState, precision: torch.dtype) -> Any:
-        from ._net import TrainingSettings
-
-        chosen = self._epoch_range.epochs(n_texts, self.batch_size)
-        return TrainingSettings(
-            learning_rate=self._learning_rate(),
-            head_learning_rate=self._head_learning_rate(),
-            weight_decay=self.weight_decay,
-            warmup_fraction=self.warmup_fraction,
-            max_gradient_norm=self._max_gradient_norm,
-            batch_size=self.batch_size,
-            max_epochs=chosen if self.max_epochs == "auto" else self.max_epochs,
-            n_iter_no_change=self.n_iter_no_change,
-            threshold=_EVEN if isinstance(self.threshold, str) else self.threshold_,
-            precision=precision,
-            random_state=random_state,
-            callbacks=self.callbacks,
-            verbose=int(self.verbose),
-        )
 
     def _make_criterion(self) -> torch.nn.Module:
         import torch
@@ -514,7 +275,7 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
             return check_threshold(self.threshold, self.n_labels_)
         if not hasattr(self, "_tuned_threshold"):
             if self.threshold == "auto":
-                return _EVEN
+                return EVEN
             raise ValueError("threshold='tuned' was set after fit, which had not tuned it. Fit again, or set a number.")
         return self._tuned_threshold
 
@@ -571,6 +332,84 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
         from ._persistence import load
 
         return load(cls, folder, device)
+
+    def push_to_hub(
+        self, repo_id, *, metrics=None, private=None, revision=None, commit_message="Upload a classifier", token=None
+    ):
+        """Save the fitted estimator to the Hugging Face hub, with a model card.
+
+        The card tells the labels, how many texts they were learned from, the parameters, and the scores given here.
+
+        Parameters
+        ----------
+        repo_id : str
+            The repository, ``"user/name"``. It is made where it is missing.
+        metrics : dict of str to float, optional
+            Scores for the model card.
+        private : bool, optional
+            Whether a new repository is private; by default as the account has it.
+        revision : str, optional
+            The branch to write to; the main one by default.
+        commit_message : str, default="Upload a classifier"
+            What the commit says.
+        token : str or bool, optional
+            Of the account; by default the one that ``hf auth login`` has stored.
+
+        Returns
+        -------
+        url : str
+            The address of the commit, whose hash :meth:`from_hub` takes as ``revision``.
+
+        Raises
+        ------
+        HubError
+            If the hub cannot be reached or refuses. It is an OSError.
+        """
+        from ._hub import push
+
+        check_is_fitted(self)
+        return push(
+            self,
+            repo_id,
+            metrics=metrics,
+            private=private,
+            revision=revision,
+            commit_message=commit_message,
+            token=token,
+        )
+
+    @classmethod
+    def from_hub(cls, repo_id, *, revision=None, token=None, local_files_only=False, device="auto"):
+        """Read an estimator that ``push_to_hub`` has written. No code from the repository runs.
+
+        Parameters
+        ----------
+        repo_id : str
+            The repository, ``"user/name"``.
+        revision : str, optional
+            A branch, a tag, or the hash of a commit, which alone can never change. The main branch by default.
+        token : str or bool, optional
+            Of the account, for private repositories.
+        local_files_only : bool, default=False
+            Whether to use only what an earlier call has left in the cache, without the network.
+        device : str, default="auto"
+            Where the network is to compute.
+
+        Returns
+        -------
+        estimator : object
+            The fitted estimator.
+
+        Raises
+        ------
+        HubError
+            If the repository cannot be had. It is an OSError.
+        SavedModelError
+            If it does not hold what ``save`` writes. It is a ValueError.
+        """
+        from ._hub import pull
+
+        return cls.load(pull(repo_id, revision=revision, token=token, local_files_only=local_files_only), device=device)
 
     # ------------------------------------------------------------------------------------------------- scikit-learn's ways
 

@@ -8,10 +8,13 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING
 
 import numpy as np
+from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from ._base import NeuralTextClassifier
+from ._fitting import Fitting
 from ._validation import check_new_labels, check_targets, check_texts, object_array
 
 if TYPE_CHECKING:
@@ -124,6 +127,10 @@ class BertLamClassifier(NeuralTextClassifier):
         names for the two classes of one binary problem; with two labels, score without names.)
     n_labels_ : int
         Number of labels.
+    n_samples_seen_ : int
+        Number of texts that the estimator was fitted to, those of all parts where it was fitted in parts.
+    class_count_ : ndarray of shape (n_labels,)
+        How many of these texts have each label.
     module_ : torch.nn.Module
         The trained network.
     tokenizer_ : transformers.PreTrainedTokenizerFast
@@ -163,6 +170,7 @@ class BertLamClassifier(NeuralTextClassifier):
     """
 
     _most_documents_for_start = 20_000
+    _is_trained = True
     _parameter_constraints: dict = {
         **NeuralTextClassifier._parameter_constraints,
         "encoder": [str, os.PathLike],
@@ -362,7 +370,44 @@ class BertLamClassifier(NeuralTextClassifier):
         width = max(_WIDTH, self.module_.classifier.in_features)
         return _LEARNING_RATE * (_WIDTH / width) ** 2
 
-    # --------------------------------------------------------------------------------------------------------- more labels
+    # ----------------------------------------------------------------------------------------------- more texts and labels
+
+    @available_if(lambda self: self._is_trained)
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """Go on learning from a part of a stream: one pass over it, in which the learning rates rise and fall.
+
+        The first call starts as ``fit`` does. Give it the largest part, and every call some hundred texts: each update of
+        weights reads ``batch_size`` of them. Nothing is set aside, so ``threshold="auto"`` keeps what an earlier ``fit`` has
+        tuned, or 0.5.
+
+        Parameters
+        ----------
+        X : iterable of str, shape (n_texts,)
+            The texts.
+        y : {array-like, sparse matrix, DataFrame} of shape (n_texts, n_labels)
+            Indicator of 0, 1 and NaN (unknown), with the same columns in all calls. A part need not have every label.
+        classes : sequence of shape (n_labels,), optional
+            The labels, one per column of y. By default they are those that ``fit`` would take, and after the first call
+            those that the estimator has; :meth:`add_labels` adds some.
+        sample_weight : array-like of shape (n_texts,), optional
+            Non-negative weights of the texts in the loss.
+
+        Returns
+        -------
+        self : object
+            The same estimator.
+
+        Raises
+        ------
+        InvalidTextError, InvalidTargetError, InvalidLabelNamesError
+            If the input is not as described. All are ValueErrors.
+        ValueError
+            With ``early_stopping=True``, ``threshold="tuned"`` or a ``checkpoint_dir``, which need all texts at once.
+        """
+        with self._unchanged_if_it_fails():
+            Fitting(self, is_part=True).run(X, y, sample_weight, classes)
+        return self
 
     def add_labels(self, labels):
         """Predict more labels, which no document has had so far, by their texts.
@@ -413,6 +458,7 @@ class BertLamClassifier(NeuralTextClassifier):
         self._label_texts = [*self._label_texts, *texts]
         self.classes_ = object_array([*self.classes_.tolist(), *classes])
         self.n_labels_ = len(self.classes_)
+        self.class_count_ = np.append(self.class_count_, [0] * len(classes))
         if hasattr(self, "_tuned_threshold"):
             self._tuned_threshold = np.append(self._tuned_threshold, [self._tuned_threshold.mean()] * len(classes))
         self._prepared = None

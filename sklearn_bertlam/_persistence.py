@@ -28,7 +28,18 @@ from .exceptions import SavedModelError, UnsavedParameterWarning
 FORMAT = 1
 _CONFIG, _WEIGHTS, _ENCODER = "estimator.json", "model.safetensors", "encoder.json"
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
-_FACTS = ("history_", "n_iter_", "best_epoch_", "n_labels_", "sparse_output_", "_label_texts", "_reading", "_precision")
+FILES = {_CONFIG, _WEIGHTS, _ENCODER, *_TOKENIZER}
+_FACTS = (
+    "history_",
+    "n_iter_",
+    "best_epoch_",
+    "n_labels_",
+    "n_samples_seen_",
+    "sparse_output_",
+    "_label_texts",
+    "_reading",
+    "_precision",
+)
 
 
 def save(estimator: Any, folder: str | os.PathLike, overwrite: bool) -> None:
@@ -107,6 +118,7 @@ def _config(estimator: Any) -> dict[str, Any]:
         "class": type(estimator).__name__,
         "parameters": parameters,
         "classes": [_plain_label(label) for label in estimator.classes_],
+        "class_count": estimator.class_count_.tolist(),
         "tuned_threshold": None if tuned is None else tuned.tolist(),
         "labels_per_update": getattr(estimator.module_, "labels_per_update", None),
         "facts": {name: _plain(getattr(estimator, name)) for name in _FACTS},
@@ -180,7 +192,7 @@ def _read_config(source: Path, cls: type) -> dict[str, Any]:
 
 
 def _check_files(source: Path, config: dict[str, Any]) -> None:
-    known = {_WEIGHTS, *_TOKENIZER, _ENCODER}
+    known = FILES - {_CONFIG}
     hashes = config.get("files")
     if not isinstance(hashes, dict) or not {_WEIGHTS, *_TOKENIZER} <= set(hashes) <= known:
         raise _unreadable(source, f"{_CONFIG} does not list the files that belong to it")
@@ -189,7 +201,7 @@ def _check_files(source: Path, config: dict[str, Any]) -> None:
             raise SavedModelError(f"{source / name} is missing. Copy the whole folder, or save again.")
         if _sha256(source / name) != expected:
             raise _unreadable(source, f"{name} is not the file that was saved: truncated or changed")
-    others = sorted(file.name for file in source.iterdir() if file.name not in {*known, _CONFIG, "README.md"})
+    others = sorted(file.name for file in source.iterdir() if file.name not in FILES | {"README.md"})
     if others:
         warnings.warn(f"{source} holds files that are not read: {', '.join(others)}.", UserWarning, stacklevel=4)
 
@@ -210,6 +222,7 @@ def _build(cls: type, source: Path, config: dict[str, Any], device: str) -> Any:
     for name in _FACTS:
         setattr(estimator, name, config["facts"][name])
     estimator.classes_ = object_array(config["classes"])
+    estimator.class_count_ = np.array(config["class_count"], dtype=np.int64)
     estimator.device_ = str(resolve_device(device))
     if config["tuned_threshold"] is not None:
         estimator._tuned_threshold = np.array(config["tuned_threshold"])

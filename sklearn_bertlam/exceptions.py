@@ -9,6 +9,7 @@ __all__ = [
     "DatasetFormatError",
     "DatasetNotFoundError",
     "EncoderNotFoundError",
+    "HubError",
     "InvalidLabelNamesError",
     "InvalidTargetError",
     "InvalidTextError",
@@ -71,6 +72,10 @@ class OnnxFileError(BertLamError, ValueError):
 
 class SavedModelError(BertLamError, ValueError):
     """A folder is not a saved estimator that this version of the package can read."""
+
+
+class HubError(BertLamError, OSError):
+    """The Hugging Face hub could not be read or written."""
 
 
 class CheckpointError(BertLamError, ValueError):

@@ -24,8 +24,8 @@ LAYERS = [
     },
     {"_text_encoder"},
     {"_module", "_multilabel"},
-    {"_net", "onnx", "_onnx_export", "_persistence", "_explanation_page"},
-    {"_explanations"},
+    {"_net", "onnx", "_onnx_export", "_persistence", "_explanation_page", "_model_card"},
+    {"_explanations", "_fitting", "_hub"},
     {"_base", "_optimization"},
     {"_classifier"},
     {"distributed", "model_selection", "_report"},
@@ -36,7 +36,7 @@ LAYERS = [
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 FILES = sorted([*(ROOT / "sklearn_bertlam").rglob("*.py"), *(ROOT / "baselines").rglob("*.py")])
-ONLY_IMPORTER = {"skorch": "_net.py", "transformers": "_encoders.py"}
+ONLY_IMPORTER = {"skorch": "_net.py", "transformers": "_encoders.py", "huggingface_hub": "_hub.py"}
 
 
 def house_name(file):

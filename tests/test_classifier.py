@@ -19,6 +19,7 @@ from skorch.callbacks import Callback
 
 from sklearn_bertlam import BertLamClassifier, _text_encoder
 from sklearn_bertlam._initialisation import scorers_by_cosine
+from sklearn_bertlam.baselines import FrozenEncoderClassifier
 from sklearn_bertlam.exceptions import LabelWithoutPositivesWarning, TrainingDivergedError, TrainingInterruptedWarning
 
 
@@ -31,13 +32,14 @@ def label_texts(clf):
     ]
 
 
+FAST = {"learning_rate": 2e-3, "head_learning_rate": 2e-2, "dropout": 0.0}
 ATTENTIONS = ["label-wise", "document", "mean", "cls"]
 
 
 @pytest.mark.parametrize("attention", ATTENTIONS)
 def test_learns_the_training_texts(make_classifier, attention):
     # the names are words of the texts, so a random encoder is enough
-    clf = make_classifier(attention=attention, max_epochs=60, learning_rate=2e-3, head_learning_rate=2e-2, dropout=0.0)
+    clf = make_classifier(attention=attention, max_epochs=60, **FAST)
     clf.fit(TEXTS, Y)
     assert (clf.predict(TEXTS) == Y).mean() > 0.95
     assert clf.score(TEXTS, Y) > 0.8
@@ -315,6 +317,58 @@ def test_warm_start_goes_on(make_classifier):
     np.testing.assert_array_equal(clf.predict_proba(long), clf.set_params(max_length=32).predict_proba(long))
     with pytest.raises(ValueError, match="warm_start=True goes on with the labels"):
         clf.fit(TEXTS, Y[:, :2])
+
+
+def test_a_stream_is_learned_part_by_part(make_classifier):
+    clf = make_classifier(**FAST, label_names=LABELS)
+    for _ in range(20):
+        for part in (slice(0, 6), slice(6, 12)):
+            assert clf.partial_fit(TEXTS[part], Y[part]) is clf
+    assert (clf.predict(TEXTS) == Y).all()
+    assert clf.classes_.tolist() == LABELS
+    assert clf.n_iter_ == 1
+
+
+def test_a_part_of_a_stream_need_not_have_every_label(make_classifier, recwarn):
+    clf = make_classifier().partial_fit(TEXTS, Y, classes=LABELS)
+    no_thanks = Y[:, 2] == 0
+    clf.partial_fit(np.array(TEXTS)[no_thanks], Y[no_thanks])
+    assert clf.classes_.tolist() == LABELS
+    assert not recwarn
+
+
+def test_a_stream_may_bring_labels(make_classifier):
+    clf = make_classifier(**FAST, label_names=LABELS[:2]).partial_fit(TEXTS, Y[:, :2])
+    clf.add_labels({"thank": "thank"})
+    for _ in range(30):
+        clf.partial_fit(TEXTS, Y)
+    assert (clf.predict(TEXTS) == Y).all()
+
+
+def test_partial_fit_keeps_a_tuned_threshold(make_classifier):
+    clf = make_classifier(threshold="tuned", validation_fraction=0.5).fit(TEXTS, Y).set_params(threshold="auto")
+    before = clf.threshold_
+    np.testing.assert_array_equal(clf.partial_fit(TEXTS, Y).threshold_, before)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "classes", "message"),
+    [
+        ({}, LABELS[:2], "classes has 2 label"),
+        ({}, ["a", "b", "c"], "partial_fit goes on with the labels"),
+        ({"early_stopping": True}, None, "early_stopping=True, which needs all texts"),
+        ({"threshold": "tuned"}, None, "threshold='tuned', which needs all texts"),
+        ({"checkpoint_dir": "folder"}, None, "checkpoint_dir, which needs all texts"),
+    ],
+)
+def test_what_partial_fit_refuses(make_classifier, parameters, classes, message):
+    clf = make_classifier().partial_fit(TEXTS, Y, classes=LABELS).set_params(**parameters)
+    with pytest.raises(ValueError, match=message):
+        clf.partial_fit(TEXTS, Y, classes=classes)
+
+
+def test_a_frozen_encoder_does_not_learn_in_parts(tiny_encoder):
+    assert not hasattr(FrozenEncoderClassifier(tiny_encoder), "partial_fit")
 
 
 def test_threshold_needs_no_refit(make_classifier):

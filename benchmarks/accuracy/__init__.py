@@ -1,0 +1,1 @@
+"""Which changes to training make predictions better."""

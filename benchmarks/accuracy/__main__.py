@@ -1,0 +1,127 @@
+"""Try changes to how BertLamClassifier trains: ``python -m benchmarks.accuracy --data FOLDER --out FOLDER --train-size N``.
+
+Every seed draws its own training documents; every change learns from the same ones. All are scored on val, test is never
+read. Each run leaves a file, so that the same call goes on where it was cut off.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sklearn_bertlam.exceptions import LabelWithoutPositivesWarning
+
+from ..scoring import best_threshold, markdown_table, score
+from ..tables.data import data_name, load_documents
+from ..tables.runs import write_atomically
+from .changes import BASELINE, CHANGES, make_changed
+
+_METRICS = {"average_precision_micro": "average precision", "f1_micro": "micro-F1", "f1_macro": "macro-F1"}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run what is asked for on the command line."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.accuracy", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder of a data set")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the results")
+    parser.add_argument("--changes", nargs="*", choices=list(CHANGES), default=list(CHANGES), metavar="CHANGE")
+    parser.add_argument("--train-size", type=int, required=True)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--max-length", type=int, default=128)
+    options = parser.parse_args(arguments)
+    warnings.simplefilter("ignore", LabelWithoutPositivesWarning)
+    documents = load_documents(options.data, None)
+    for seed in options.seeds:
+        for name in [BASELINE, *options.changes]:
+            file = _file(options.out, name, seed)
+            if not file.is_file():
+                result = _measure(name, seed, documents, options)
+                write_atomically(file, result)
+                print(f"{name}, seed {seed}: {json.dumps(result)}", flush=True)
+    words = ["python", "-m", "benchmarks.accuracy", *arguments]
+    command = shlex.join(data_name(options.data) if word == str(options.data) else word for word in words)
+    _write(options, command)
+
+
+def _file(out: Path, name: str, seed: int) -> Path:
+    return out / "runs" / f"{name.replace(' ', '-')}-{seed}.json"
+
+
+def _measure(name: str, seed: int, documents: Any, options: argparse.Namespace) -> dict[str, float]:
+    texts, target = documents.train
+    rows = np.random.RandomState(seed).permutation(len(texts))[: options.train_size]
+    estimator = make_changed(
+        name,
+        label_names=documents.descriptions,
+        max_length=options.max_length,
+        threshold=0.5,  # all documents train; F1 is at the best threshold on val, the same advantage for all
+        random_state=seed,
+    )
+    start = time.perf_counter()
+    estimator.fit([texts[row] for row in rows], target[rows])
+    seconds = time.perf_counter() - start
+    texts, target = documents.val
+    scores = estimator.decision_function(texts)
+    results = score(target, scores > best_threshold(target, scores), scores)
+    return {metric: results[metric] for metric in _METRICS} | {"fit_seconds": seconds}
+
+
+def _write(options: argparse.Namespace, command: str) -> None:
+    """Write a table of everything that was tried so far."""
+    results: dict[str, dict[int, dict[str, float]]] = {}
+    for name in [BASELINE, *CHANGES]:
+        for file in sorted((options.out / "runs").glob("*.json")):
+            stem, _, seed = file.stem.rpartition("-")
+            if stem == name.replace(" ", "-"):
+                results.setdefault(name, {})[int(seed)] = json.loads(file.read_text(encoding="utf-8"))
+    usual = results.pop(BASELINE)
+    columns = {"seeds": "seeds"}
+    for metric, title in _METRICS.items():
+        columns |= {metric: f"{title}, gain", f"{metric}_sd": "sd"}
+    columns["cost"] = "time to fit"
+    rows = {name: _row(tried, usual) for name, tried in results.items()}
+    level = ", ".join(
+        f"{title} {np.mean([one[metric] for one in usual.values()]):.3f}" for metric, title in _METRICS.items()
+    )
+    text = "\n".join(
+        [
+            f"# Changes to BertLamClassifier: {data_name(options.data)}, {options.train_size:,} training documents",
+            "",
+            f"`{command}`",
+            "",
+            f"BertLamClassifier as it comes, at {options.max_length} tokens, on val: {level} (mean over "
+            f"{len(usual)} seeds, each with training documents of its own). F1 is at the best threshold on val.",
+            "",
+            "A gain is the mean difference on the same documents, sd its standard deviation over seeds, time a ratio.",
+            "",
+            markdown_table(rows, columns),
+        ]
+    )
+    (options.out / "results.md").write_text(text + "\n", encoding="utf-8")
+    print(text)
+
+
+def _row(tried: dict[int, dict[str, float]], usual: dict[int, dict[str, float]]) -> dict[str, str]:
+    seeds = sorted(set(tried) & set(usual))
+    row = {"seeds": str(len(seeds))}
+    for metric in _METRICS:
+        gains = [tried[seed][metric] - usual[seed][metric] for seed in seeds]
+        row[metric] = f"{np.mean(gains):+.4f}"
+        row[f"{metric}_sd"] = f"{np.std(gains, ddof=1):.4f}" if len(seeds) > 1 else ""
+    row["cost"] = f"{np.mean([tried[seed]['fit_seconds'] / usual[seed]['fit_seconds'] for seed in seeds]):.2f}"
+    return row
+
+
+if __name__ == "__main__":
+    main()

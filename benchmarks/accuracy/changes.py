@@ -1,0 +1,216 @@
+"""What is tried against BertLamClassifier as it comes, by name.
+
+What is one of its parameters is set; everything else is written here, and moves into the package only if it wins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from typing import Any
+
+import torch
+from skorch.callbacks import Callback
+from torch import nn
+from torch.nn.functional import binary_cross_entropy_with_logits, normalize
+
+from sklearn_bertlam import BertLamClassifier
+from sklearn_bertlam._module import LabelAttentionNetwork
+from sklearn_bertlam._text_encoder import full_precision, mean_vector
+
+from ..systems import SYSTEMS, make_system
+
+
+class AveragedWeights(Callback):
+    """Keep a moving average of all weights over the updates, and end training with it."""
+
+    def __init__(self, decay: float):
+        self.decay = decay
+
+    def on_train_begin(self, net, **kwargs):
+        self.average_ = {name: weight.detach().clone() for name, weight in net.module_.named_parameters()}
+        self.n_updates_ = 0
+
+    @torch.no_grad()
+    def on_batch_end(self, net, training=False, **kwargs):
+        self.n_updates_ += 1
+        decay = min(self.decay, (1 + self.n_updates_) / (10 + self.n_updates_))
+        for name, weight in net.module_.named_parameters():
+            self.average_[name].lerp_(weight, 1 - decay)
+
+    @torch.no_grad()
+    def on_train_end(self, net, **kwargs):
+        for name, weight in net.module_.named_parameters():
+            weight.copy_(self.average_[name])
+
+
+class SlowerLowerLayers(Callback):
+    """Shorten every step of a layer by a factor for each layer above it, as a lower learning rate does with AdamW."""
+
+    def __init__(self, factor: float):
+        self.factor = factor
+
+    def on_train_begin(self, net, **kwargs):
+        config = net.module_.encoder.config
+        self.factors_ = {
+            weight: self.factor ** (config.num_hidden_layers - _depth(name))
+            for name, weight in net.module_.named_parameters()
+            if name.startswith("encoder.")
+        }
+
+    def on_batch_begin(self, net, **kwargs):
+        self.before_ = {weight: weight.detach().clone() for weight in self.factors_}
+
+    @torch.no_grad()
+    def on_batch_end(self, net, **kwargs):
+        for weight, factor in self.factors_.items():
+            weight.copy_(torch.lerp(self.before_[weight], weight, factor))
+
+
+def _depth(name: str) -> int:
+    """Return 0 for embeddings and 1 upwards for the layers."""
+    parts = name.split(".")
+    return int(parts[parts.index("layer") + 1]) + 1 if "layer" in parts else 0
+
+
+class MeanResidual(LabelAttentionNetwork):
+    """Every label also reads the mean token vector, by weights that start at 0."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.residual = nn.Linear(self.hidden_size, self.classifier.out_features, bias=False)
+        nn.init.zeros_(self.residual.weight)
+
+    def _document_vector(self, tokens, mask):
+        return normalize(mean_vector(tokens, mask), dim=-1)
+
+    def _pool(self, tokens, mask, label_vectors):
+        self._residual_logits = self.residual(self._document_vector(tokens, mask))
+        return super()._pool(tokens, mask, label_vectors)
+
+    def forward(self, batch, prepared=None):
+        """Add the residual to the usual logits."""
+        logits = super().forward(batch, prepared)
+        with full_precision(logits):
+            return logits + self._residual_logits
+
+
+class FirstTokenResidual(MeanResidual):
+    """Every label also reads the vector of [CLS]."""
+
+    def _document_vector(self, tokens, mask):
+        return normalize(tokens[:, 0], dim=-1)
+
+
+class LabelsDependOnLabels(LabelAttentionNetwork):
+    """The probabilities of all labels add to every logit, by weights that start at 0."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        n_labels = self.classifier.out_features
+        self.between_labels = nn.Linear(n_labels, n_labels, bias=False)
+        nn.init.zeros_(self.between_labels.weight)
+
+    def forward(self, batch, prepared=None):
+        """Add what the labels say of one another to the usual logits."""
+        logits = super().forward(batch, prepared)
+        with full_precision(logits):
+            return logits + self.between_labels(logits.sigmoid())
+
+
+class NamesAreExamples(LabelAttentionNetwork):
+    """Every label's own text is also an example of it: LEAM's regulariser."""
+
+    share = 0.1
+
+    def penalty(self):
+        """Return the loss on the label texts that this update has read."""
+        turn = (self._first_label + torch.arange(self.labels_per_update)) % self.classifier.out_features
+        vectors = normalize(self._fresh_vectors[turn], dim=-1)  # (n, H)
+        targets = torch.eye(self.classifier.out_features, device=vectors.device)[turn]
+        return self.share * binary_cross_entropy_with_logits(self.classifier(vectors), targets)
+
+    def _encode_with_labels(self, batch):
+        tokens, self._fresh_vectors = super()._encode_with_labels(batch)
+        return tokens, self._fresh_vectors
+
+
+class TwoPassesAgree(LabelAttentionNetwork):
+    """R-Drop: two passes with different dropout, and a penalty on the divergence between them."""
+
+    weight = 0.5
+
+    def forward(self, batch, prepared=None):
+        """Return the mean logits of two passes in training."""
+        first = super().forward(batch, prepared)
+        if not self.training:
+            return first
+        second = super().forward(batch, prepared)
+        self._divergence = ((first - second) * (first.sigmoid() - second.sigmoid())).mean()  # KL both ways
+        return (first + second) / 2
+
+    def penalty(self):
+        """Return the divergence of the last two passes."""
+        return self.weight * self._divergence
+
+
+class _Network(BertLamClassifier):
+    """BertLamClassifier with another network."""
+
+    network: type[LabelAttentionNetwork] = LabelAttentionNetwork
+
+    def _network(self, encoder):
+        return self.network(
+            encoder,
+            self.n_labels_,
+            attention=self.attention,
+            attention_scale=self.attention_scale,
+            dropout=self.dropout,
+            label_tokens=self._tokenize_labels(),
+        )
+
+
+def _parameters(**parameters: Any) -> Callable[..., Any]:
+    return lambda **usual: BertLamClassifier(**(usual | parameters))
+
+
+def _callback(callback: Callback) -> Callable[..., Any]:
+    return lambda **usual: BertLamClassifier(**usual, callbacks=[deepcopy(callback)])
+
+
+def _network(network: type[LabelAttentionNetwork]) -> Callable[..., Any]:
+    return type(network.__name__, (_Network,), {"network": network})
+
+
+def _system(name: str) -> Callable[..., Any]:
+    return lambda **usual: make_system(name, **usual)
+
+
+CHANGES: dict[str, Callable[..., Any]] = {
+    "learning rate 1e-4": _parameters(learning_rate=1e-4),
+    "learning rate 3e-4": _parameters(learning_rate=3e-4),
+    "head learning rate 3e-3": _parameters(head_learning_rate=3e-3),
+    "5 epochs": _parameters(max_epochs=5),
+    "5 epochs, learning rate 1e-4": _parameters(max_epochs=5, learning_rate=1e-4),
+    "batches of 16": _parameters(batch_size=16),
+    "no dropout": _parameters(dropout=0.0),
+    "weight decay 0.1": _parameters(weight_decay=0.1),
+    "head-tail": _parameters(long_text="head-tail"),
+    "256 tokens": _parameters(max_length=256),
+    "averaged weights": _callback(AveragedWeights(0.98)),
+    "layer-wise learning rates 0.8": _callback(SlowerLowerLayers(0.8)),
+    "mean residual": _network(MeanResidual),
+    "[CLS] residual": _network(FirstTokenResidual),
+    "labels depend on labels": _network(LabelsDependOnLabels),
+    "label texts are examples": _network(NamesAreExamples),
+    "R-Drop": _network(TwoPassesAgree),
+} | {
+    SYSTEMS[name].title: _system(name)
+    for name in ("frozen", "binary-relevance", "binary-relevance-svm", "cls", "mean", "document")
+}
+BASELINE = "BertLamClassifier as it comes"
+
+
+def make_changed(name: str, **usual: Any) -> Any:
+    """Return an unfitted estimator with one change, or none for ``BASELINE``."""
+    return BertLamClassifier(**usual) if name == BASELINE else CHANGES[name](**usual)

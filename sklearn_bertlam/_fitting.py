@@ -1,0 +1,319 @@
+"""What happens in one call of fit: from texts and targets to a trained module."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.special import expit
+
+from ._stratification import stratify
+from ._thresholds import cautious_thresholds
+from ._validation import (
+    Targets,
+    check_label_counts,
+    check_label_names,
+    check_pos_weight,
+    check_sample_weight,
+    check_targets,
+    check_texts,
+    check_threshold,
+)
+from .exceptions import InvalidTargetError, TrainingInterruptedWarning
+
+if TYPE_CHECKING:  # torch takes seconds to import, so only fitting and predicting do it
+    import torch
+
+    from ._batches import TextDataset
+    from ._checkpoints import CheckpointFile
+
+EVEN = 0.5  # as probable as not
+_MOST_WINDOWS_IN_TRAINING = 16  # training keeps what every token went through
+_NO_MATTER = {"checkpoint_dir", "verbose", "device", "callbacks"}  # to which model training leads
+_FEWEST_TEXTS_TO_TUNE_ON = 500  # with fewer, the texts that are set aside are missed more
+
+
+class EpochRange(NamedTuple):
+    """What ``max_epochs="auto"`` chooses between: enough updates for few texts, enough passes for many."""
+
+    fewest_updates: int
+    fewest_epochs: int
+    most_epochs: int
+
+    def epochs(self, n_texts: int, batch_size: int) -> int:
+        """Return the number of epochs for so many texts."""
+        updates_per_epoch = -(-n_texts // batch_size)
+        return int(np.clip(-(-self.fewest_updates // updates_per_epoch), self.fewest_epochs, self.most_epochs))
+
+
+class Fitting:
+    """One call of ``fit`` or ``partial_fit``, which leaves what it learns on the estimator.
+
+    Parameters
+    ----------
+    estimator : NeuralTextClassifier
+        What is fitted. Its attributes are set here.
+    is_part : bool, default=False
+        Whether the texts are a part of a stream: one pass over them, from where the estimator is, with nothing set aside.
+    """
+
+    def __init__(self, estimator: Any, is_part: bool = False):
+        self.estimator = estimator
+        self.is_part = is_part
+        self.goes_on = estimator.__sklearn_is_fitted__() and (is_part or estimator.warm_start)
+
+    def run(self, X: Any, y: Any, sample_weight: Any, classes: Any = None) -> None:
+        """Check everything, then train."""
+        import torch
+
+        from ._checkpoints import CheckpointFile
+        from ._distributed import agreed, joined_processes
+        from ._losses import mean_one_weights
+        from ._runtime import (
+            isolated_torch_random_state,
+            make_random_state,
+            resolve_device,
+            resolve_precision,
+            warn_of_slow_precision,
+        )
+
+        estimator = self.estimator
+        texts = check_texts(X)
+        targets = check_targets(y, len(texts))
+        weights = mean_one_weights(check_sample_weight(sample_weight, len(texts)), targets.matrix)
+        labels, label_texts = self._check_labels(targets, classes)
+        if not self.is_part:
+            check_label_counts(targets.matrix, labels, stacklevel=5)
+        if not isinstance(estimator.threshold, str):
+            check_threshold(estimator.threshold, len(labels))
+        check_pos_weight(estimator.pos_weight, len(labels))
+        self._check_part()
+        self._check_validation_size(len(texts))
+        self._check_checkpoints()
+
+        device = resolve_device(estimator.device)
+        precision = resolve_precision(estimator.precision, device)
+        warn_of_slow_precision(estimator.precision, device, stacklevel=5)
+        estimator.classes_, estimator.n_labels_, estimator.sparse_output_ = labels, len(labels), targets.is_sparse
+        estimator.device_, estimator._precision = str(device), estimator.precision
+        self._forget_measurements()
+        if not self.goes_on:
+            estimator._label_texts = label_texts
+            estimator._reading = {
+                "max_length": estimator.max_length,
+                "long_text": estimator.long_text,
+                "stride": estimator.stride,
+            }
+        file = None if estimator.checkpoint_dir is None else CheckpointFile(estimator.checkpoint_dir)
+        saved = None if file is None else file.read()
+        with joined_processes(device):
+            seed = agreed(
+                make_random_state(estimator.random_state).randint(2**31 - 1) if saved is None else saved["seed"], device
+            )
+            random_state = np.random.RandomState(seed)
+            precision = torch.bfloat16 if agreed(precision == torch.bfloat16, device) else torch.float32
+            with isolated_torch_random_state(random_state, device):
+                data = self._tokenized(texts, targets.matrix, weights)
+                checkpoints = None if file is None else self._checkpoints(file, saved, data, seed)
+                self._train(data, random_state, precision, checkpoints)
+        self._count(targets.matrix)
+
+    # -------------------------------------------------------------------------------------------------------------- checks
+
+    def _check_labels(self, targets: Targets, classes: Any) -> tuple[np.ndarray, list[str] | None]:
+        """Return the labels and their texts, which are the fitted ones where training goes on."""
+        estimator = self.estimator
+        n_labels = targets.matrix.shape[1]
+        columns = targets.columns if classes is None else list(classes)
+        if columns is not None and len(columns) != n_labels:
+            raise InvalidTargetError(f"classes has {len(columns)} label(s), but y has {n_labels} column(s).")
+        if self.goes_on and n_labels == estimator.n_labels_ and columns in (None, estimator.classes_.tolist()):
+            return estimator.classes_, estimator._label_texts
+        labels, texts = check_label_names(estimator.label_names, columns, n_labels)
+        if self.goes_on and not np.array_equal(labels, estimator.classes_):
+            way = "partial_fit" if self.is_part else "warm_start=True"
+            raise InvalidTargetError(
+                f"{way} goes on with the labels of the last fit, {estimator.classes_.tolist()}, "
+                f"got {labels.tolist()}. Use the same labels, or fit anew."
+            )
+        return labels, texts
+
+    def _check_part(self) -> None:
+        estimator = self.estimator
+        settings = {
+            "early_stopping=True": estimator.early_stopping,
+            "threshold='tuned'": isinstance(estimator.threshold, str) and estimator.threshold == "tuned",
+            "checkpoint_dir": estimator.checkpoint_dir is not None,
+        }
+        if self.is_part:
+            for setting in (setting for setting, is_set in settings.items() if is_set):
+                raise ValueError(f"partial_fit does not go together with {setting}, which needs all texts at once.")
+
+    def _check_validation_size(self, n_texts: int) -> None:
+        estimator = self.estimator
+        if self._holds_out(n_texts) and self._n_validation(n_texts) >= n_texts:
+            cause = "early_stopping=True" if estimator.early_stopping else "threshold='tuned'"
+            raise ValueError(
+                f"{cause} with validation_fraction={estimator.validation_fraction} leaves no text to train on: "
+                f"got {n_texts} text(s). Hold out less, use more texts, or neither of the two."
+            )
+
+    def _check_checkpoints(self) -> None:
+        from ._distributed import n_processes
+
+        if self.estimator.checkpoint_dir is None:
+            return
+        if self.goes_on:
+            raise ValueError("checkpoint_dir cannot be used where warm_start=True goes on from an earlier fit.")
+        if n_processes() > 1:
+            raise ValueError("checkpoint_dir works in a single process. Train without it, or in one process.")
+
+    def _forget_measurements(self) -> None:
+        self.estimator._prepared = self.estimator._input_ranges = None
+        for name in ("inference_",) if self.is_part else ("inference_", "_tuned_threshold"):
+            self.estimator.__dict__.pop(name, None)
+
+    def _count(self, targets: sp.csr_array) -> None:
+        """Note how many texts and examples of each label the estimator has learned from."""
+        n_texts, n_labels = targets.shape
+        count = np.bincount(targets.indices[targets.data == 1], minlength=n_labels)
+        if self.is_part and self.goes_on:
+            n_texts, count = self.estimator.n_samples_seen_ + n_texts, self.estimator.class_count_ + count
+        self.estimator.n_samples_seen_, self.estimator.class_count_ = n_texts, count
+
+    # ---------------------------------------------------------------------------------------------------------------- data
+
+    def _tokenized(self, texts: list[str], targets: sp.csr_array, weights: np.ndarray) -> TextDataset:
+        from ._batches import TextDataset
+        from ._tokens import tokenize
+
+        estimator = self.estimator
+        if not self.goes_on:
+            estimator.tokenizer_ = estimator._make_tokenizer(texts)
+        tokens = tokenize(estimator.tokenizer_, texts, **estimator._reading, most_windows=_MOST_WINDOWS_IN_TRAINING)
+        return TextDataset(tokens, targets, weights)
+
+    def _split(self, data: TextDataset, random_state: np.random.RandomState) -> tuple[TextDataset, TextDataset | None]:
+        """Hold out texts, so that both parts have their share of every label."""
+        if not self._holds_out(len(data)):
+            return data, None
+        n_validation = self._n_validation(len(data))
+        applies = sp.csr_array(data.targets == 1)
+        parts = stratify(applies, np.array([len(data) - n_validation, n_validation]), random_state)
+        return data.part(np.flatnonzero(parts == 0)), data.part(np.flatnonzero(parts == 1))
+
+    def _holds_out(self, n_texts: int) -> bool:
+        return self.estimator.early_stopping or self._tunes_threshold(n_texts)
+
+    def _n_validation(self, n_texts: int) -> int:
+        return int(np.ceil(self.estimator.validation_fraction * n_texts))
+
+    # ------------------------------------------------------------------------------------------------------------ training
+
+    def _train(
+        self, data: TextDataset, random_state: np.random.RandomState, precision: torch.dtype, checkpoints: Any
+    ) -> None:
+        import torch
+
+        from ._net import prepared, train
+
+        estimator = self.estimator
+        tunes_threshold = self._tunes_threshold(len(data))
+        data, held_out = self._split(data, random_state)
+        if not self.goes_on:
+            estimator.module_ = self._first_module(data, random_state, precision, checkpoints)
+        settings = self._settings(len(data), random_state, precision)
+        criterion = estimator._make_criterion().to(estimator.device_)
+        device = torch.device(estimator.device_)
+        validation = held_out if estimator.early_stopping else None
+        training = train(estimator.module_, criterion, data, validation, device, settings, checkpoints)
+        estimator.history_, estimator.n_iter_ = training.history, len(training.history)
+        estimator.best_epoch_ = training.best_epoch
+        estimator._prepared = prepared(estimator.module_, device, precision)
+        if tunes_threshold:
+            assert held_out is not None
+            estimator._tuned_threshold = self._tune_threshold(held_out, precision)
+        if training.interrupted:
+            warnings.warn(
+                f"Training was interrupted after {estimator.n_iter_} of {settings.max_epochs} epochs. "
+                "The estimator can be used with what it had learned by then.",
+                TrainingInterruptedWarning,
+                stacklevel=5,
+            )
+
+    def _first_module(
+        self, data: TextDataset, random_state: np.random.RandomState, precision: torch.dtype, checkpoints: Any
+    ) -> torch.nn.Module:
+        """Return the module as training starts with it, or any like it where training goes on from a checkpoint."""
+        estimator = self.estimator
+        if checkpoints is None or checkpoints.saved is None:
+            module: Any = estimator._make_module(data, random_state, precision)
+        else:
+            module = estimator._blank_module(json.loads(checkpoints.saved["encoder"])).to(estimator.device_)
+            module.labels_per_update = checkpoints.saved["labels_per_update"]
+        if checkpoints is not None:
+            checkpoints.facts["encoder"] = module.encoder.config.to_json_string(use_diff=False)
+            checkpoints.facts["labels_per_update"] = module.labels_per_update
+        return module
+
+    def _settings(self, n_texts: int, random_state: np.random.RandomState, precision: torch.dtype) -> Any:
+        from ._net import TrainingSettings
+
+        estimator = self.estimator
+        return TrainingSettings(
+            learning_rate=estimator._learning_rate(),
+            head_learning_rate=estimator._head_learning_rate(),
+            weight_decay=estimator.weight_decay,
+            warmup_fraction=estimator.warmup_fraction,
+            max_gradient_norm=estimator._max_gradient_norm,
+            batch_size=estimator.batch_size,
+            max_epochs=self._n_epochs(n_texts),
+            n_iter_no_change=estimator.n_iter_no_change,
+            threshold=EVEN if isinstance(estimator.threshold, str) else estimator.threshold_,
+            precision=precision,
+            random_state=random_state,
+            callbacks=estimator.callbacks,
+            verbose=int(estimator.verbose),
+        )
+
+    def _n_epochs(self, n_texts: int) -> int:
+        if self.is_part:
+            return 1
+        if self.estimator.max_epochs == "auto":
+            return self.estimator._epoch_range.epochs(n_texts, self.estimator.batch_size)
+        return self.estimator.max_epochs
+
+    def _checkpoints(self, file: CheckpointFile, saved: dict | None, data: TextDataset, seed: int) -> Any:
+        from ._checkpoints import describe, fingerprint
+        from ._net import Checkpoints
+
+        given = self.estimator.get_params(deep=False)
+        parameters = {name: describe(value) for name, value in given.items() if name not in _NO_MATTER}
+        arrays = data.tokens.ids, data.tokens.offsets, data.targets.indices, data.targets.indptr, data.targets.data
+        identity = parameters | {"the data": fingerprint(*arrays, data.sample_weight)}
+        if saved is not None:
+            file.check(saved["identity"], identity)
+        return Checkpoints(file, {"identity": identity, "seed": seed}, saved)
+
+    # ----------------------------------------------------------------------------------------------------------- threshold
+
+    def _tunes_threshold(self, n_texts: int) -> bool:
+        if self.is_part or not isinstance(self.estimator.threshold, str):
+            return False
+        return self.estimator.threshold == "tuned" or n_texts >= _FEWEST_TEXTS_TO_TUNE_ON
+
+    def _tune_threshold(self, held_out: TextDataset, precision: torch.dtype) -> np.ndarray:
+        import torch
+
+        from ._net import dataset_scores
+
+        estimator = self.estimator
+        held_out = held_out.part(np.flatnonzero(held_out.sample_weight[held_out.rows]))
+        if not len(held_out):
+            return np.full(estimator.n_labels_, EVEN)
+        device = torch.device(estimator.device_)
+        logits = dataset_scores(estimator.module_, held_out, device, precision, estimator._prepared)
+        return cautious_thresholds(held_out.known_targets.toarray(), expit(logits))

@@ -1,0 +1,54 @@
+"""Saved estimators on the Hugging Face hub. The only file that imports huggingface_hub."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ._model_card import model_card
+from ._persistence import FILES, save
+from .exceptions import HubError
+
+
+def push(
+    estimator: Any,
+    repo_id: str,
+    *,
+    metrics: Mapping[str, float] | None,
+    private: bool | None,
+    revision: str | None,
+    commit_message: str,
+    token: str | bool | None,
+) -> str:
+    """Save an estimator to a repository with a model card, and return the address of the commit."""
+    from huggingface_hub import HfApi
+
+    with tempfile.TemporaryDirectory() as parent:
+        folder = Path(parent) / "model"
+        save(estimator, folder, overwrite=False)
+        (folder / "README.md").write_text(model_card(estimator, repo_id, metrics), encoding="utf-8")
+        api = HfApi(token=token)
+        try:
+            api.create_repo(repo_id, private=private, exist_ok=True)
+            commit = api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message=commit_message, revision=revision)
+        except Exception as error:  # whatever the network stack of the hub client raises
+            raise HubError(f"{repo_id!r} could not be written to the hub: {_first_line(error)}") from error
+    return str(commit.commit_url)
+
+
+def pull(repo_id: str, *, revision: str | None, token: str | bool | None, local_files_only: bool) -> str:
+    """Download the files of a saved estimator, and no others, into the hub's cache; return their folder."""
+    from huggingface_hub import HfApi
+
+    try:
+        return HfApi(token=token).snapshot_download(
+            repo_id, revision=revision, local_files_only=local_files_only, allow_patterns=sorted(FILES)
+        )
+    except Exception as error:  # whatever the network stack of the hub client raises
+        raise HubError(f"{repo_id!r} could not be had from the hub: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
