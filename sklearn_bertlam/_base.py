@@ -417,23 +417,28 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
         return hasattr(self, "history_")
 
     def __getstate__(self):
-        """Keep all that was fitted, with the weights on the CPU, so that any machine can load them."""
+        """Keep all that was fitted, the network and the tokenizer as plain values, so that any machine can load them."""
+        from ._persistence import plain_network
+
         state = super().__getstate__().copy()
         state.pop("_prepared", None)
-        if state.get("device_", "cpu") != "cpu":
-            from copy import deepcopy
-
-            state["module_"] = deepcopy(self.module_).cpu()
+        if "module_" in state:
+            del state["module_"], state["tokenizer_"]
+            state["_plain_network"] = plain_network(self)
         return state
 
     def __setstate__(self, state):
         """Put the weights where they were, or on the CPU where that device is missing."""
-        super().__setstate__(state)
-        if state.get("device_", "cpu") != "cpu":
-            from ._runtime import resolve_device
+        from ._persistence import restore_network
+        from ._runtime import resolve_device
 
-            try:
-                self.device_ = str(resolve_device(state["device_"]))
-            except ValueError:
-                self.device_ = "cpu"
-            self.module_.to(self.device_)
+        state = dict(state)
+        network = state.pop("_plain_network", None)
+        super().__setstate__(state)
+        if network is None:
+            return
+        try:
+            self.device_ = str(resolve_device(self.device_))
+        except ValueError:
+            self.device_ = "cpu"
+        restore_network(self, network)

@@ -24,7 +24,7 @@ class Explanation:
 
     Made by ``BertLamClassifier.explain``.
 
-    Attributes
+    Parameters
     ----------
     text : str
         The text.

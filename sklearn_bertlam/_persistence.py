@@ -1,5 +1,8 @@
 """Fitted classifiers as folders, without pickle: JSON, safetensors and the tokenizer's own file. No code runs on loading.
 
+Where an estimator is pickled, its network and tokenizer are the same plain values (:func:`plain_network`), so that other
+versions of torch and transformers can read them, and skops has no types of theirs to trust.
+
 What a folder holds
     estimator.json     class, parameters, labels, thresholds, history, and the sha256 of the other files
     model.safetensors  the weights
@@ -62,14 +65,12 @@ def _write(estimator: Any, folder: Path) -> None:
     from safetensors.torch import save_file
 
     config = _config(estimator)
-    weights = {name: value.detach().cpu().contiguous() for name, value in estimator.module_.state_dict().items()}
-    save_file(weights, folder / _WEIGHTS)
-    with tempfile.TemporaryDirectory() as everything:
-        estimator.tokenizer_.save_pretrained(everything)
-        for name in _TOKENIZER:
-            shutil.copyfile(Path(everything) / name, folder / name)
-    if hasattr(estimator.module_, "encoder"):
-        _write_text(folder / _ENCODER, estimator.module_.encoder.config.to_json_string(use_diff=False))
+    save_file(_weights(estimator.module_), folder / _WEIGHTS)
+    for name, content in _plain_tokenizer(estimator.tokenizer_).items():
+        _write_text(folder / name, content)
+    encoder = _encoder_config(estimator.module_)
+    if encoder is not None:
+        _write_text(folder / _ENCODER, encoder)
     config["files"] = {file.name: _sha256(file) for file in sorted(folder.iterdir())}
     _write_text(folder / _CONFIG, json.dumps(config, indent=1, allow_nan=True))
     for file in folder.iterdir():
@@ -210,7 +211,7 @@ def _build(cls: type, source: Path, config: dict[str, Any], device: str) -> Any:
     from safetensors.torch import load_file
 
     from ._encoders import load_tokenizer
-    from ._runtime import isolated_torch_random_state, resolve_device
+    from ._runtime import resolve_device
     from ._validation import object_array
 
     known = set(cls._get_param_names())  # type: ignore[attr-defined]
@@ -228,13 +229,62 @@ def _build(cls: type, source: Path, config: dict[str, Any], device: str) -> Any:
         estimator._tuned_threshold = np.array(config["tuned_threshold"])
     estimator.tokenizer_ = load_tokenizer(source)
     encoder = json.loads((source / _ENCODER).read_text(encoding="utf-8")) if (source / _ENCODER).exists() else None
+    estimator.module_ = _make_module(estimator, encoder, load_file(source / _WEIGHTS), config["labels_per_update"])
+    return estimator
+
+
+# ---------------------------------------------------------------------------------------------- network and tokenizer
+
+
+def plain_network(estimator: Any) -> dict[str, Any]:
+    """Return the network and the tokenizer of a fitted estimator as strings, numbers and arrays."""
+    return {
+        "weights": {name: value.numpy() for name, value in _weights(estimator.module_).items()},
+        "encoder": _encoder_config(estimator.module_),
+        "labels_per_update": getattr(estimator.module_, "labels_per_update", None),
+        "tokenizer": _plain_tokenizer(estimator.tokenizer_),
+    }
+
+
+def restore_network(estimator: Any, plain: Mapping[str, Any]) -> None:
+    """Give an estimator the network and the tokenizer that ``plain_network`` has returned, on its ``device_``."""
+    import torch
+
+    from ._encoders import load_tokenizer
+
+    with tempfile.TemporaryDirectory() as folder:
+        for name in _TOKENIZER:
+            (Path(folder) / name).write_text(plain["tokenizer"][name], encoding="utf-8")
+        estimator.tokenizer_ = load_tokenizer(folder)
+    encoder = None if plain["encoder"] is None else json.loads(plain["encoder"])
+    weights = {name: torch.from_numpy(np.array(value)) for name, value in plain["weights"].items()}  # may be read-only
+    estimator.module_ = _make_module(estimator, encoder, weights, plain["labels_per_update"])
+
+
+def _make_module(estimator: Any, encoder: dict | None, weights: Mapping[str, Any], labels_per_update: int | None) -> Any:
+    from ._runtime import isolated_torch_random_state, resolve_device
+
     with isolated_torch_random_state(np.random.RandomState(0), resolve_device("cpu")):
         module = estimator._blank_module(encoder)
-    module.load_state_dict(load_file(source / _WEIGHTS))
-    if config["labels_per_update"] is not None:
-        module.labels_per_update = int(config["labels_per_update"])
-    estimator.module_ = module.to(estimator.device_).eval()
-    return estimator
+    module.load_state_dict(weights)
+    if labels_per_update is not None:
+        module.labels_per_update = int(labels_per_update)
+    return module.to(estimator.device_).eval()
+
+
+def _weights(module: Any) -> dict[str, Any]:
+    return {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
+
+
+def _encoder_config(module: Any) -> str | None:
+    return module.encoder.config.to_json_string(use_diff=False) if hasattr(module, "encoder") else None
+
+
+def _plain_tokenizer(tokenizer: Any) -> dict[str, str]:
+    """Return what is in the tokenizer's own files."""
+    with tempfile.TemporaryDirectory() as folder:
+        tokenizer.save_pretrained(folder)
+        return {name: (Path(folder) / name).read_text(encoding="utf-8") for name in _TOKENIZER}
 
 
 def _sha256(file: Path) -> str:

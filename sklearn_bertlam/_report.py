@@ -24,7 +24,7 @@ class MultilabelReport:
 
     Made by :func:`multilabel_report`.
 
-    Attributes
+    Parameters
     ----------
     metrics : dict of str to float
         The metrics over all labels.

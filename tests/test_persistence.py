@@ -206,3 +206,16 @@ def test_a_pickle_in_the_folder_is_not_read(saved):
     (saved / "model.pkl").write_bytes(pickle.dumps(Trap()))
     with pytest.warns(UserWarning, match=r"not read: model\.pkl"):
         BertLamClassifier.load(saved)
+
+
+@pytest.mark.parametrize(("system", "parameters"), SYSTEMS, ids=lambda one: getattr(one, "__name__", ""))
+def test_skops_has_only_our_class_to_trust(tiny_encoder, tmp_path, system, parameters):
+    skops = pytest.importorskip("skops.io")
+    if "encoder" in system._get_param_names():
+        parameters = parameters | {"encoder": tiny_encoder}
+    clf = system(**parameters).fit(TEXTS, Y)
+    skops.dump(clf, tmp_path / "model.skops")
+    types = skops.get_untrusted_types(file=tmp_path / "model.skops")
+    assert types == [f"{system.__module__}.{system.__name__}"]
+    loaded = skops.load(tmp_path / "model.skops", trusted=types)
+    np.testing.assert_array_equal(loaded.predict_proba(TEXTS), clf.predict_proba(TEXTS))

@@ -97,4 +97,8 @@ def test_set_params_then_fit(make_classifier):
 
 def test_representations(fitted):
     assert "BertLamClassifier(" in repr(fitted)
-    assert "BertLamClassifier" in estimator_html_repr(fitted)
+    page = estimator_html_repr(fitted)
+    assert "BertLamClassifier" in page
+    if "Fitted attributes" in page:  # scikit-learn shows them since 1.9
+        for name in ("classes_", "class_count_", "n_samples_seen_", "threshold_"):
+            assert name in page
