@@ -39,6 +39,7 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
     module_: Any
     _prepared: dict[str, Any] | None = None  # what predictions share, made by the first of them
     _input_ranges: list | None = None
+    _expected_threshold: float | None = None  # known before training
     long_text = "truncate"
     stride = 0
     checkpoint_dir = None
@@ -273,9 +274,9 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
         """The probability above which a label is predicted: a number, or one per label."""
         if not isinstance(self.threshold, str):
             return check_threshold(self.threshold, self.n_labels_)
+        if self.threshold == "auto":
+            return EVEN if self._expected_threshold is None else self._expected_threshold
         if not hasattr(self, "_tuned_threshold"):
-            if self.threshold == "auto":
-                return EVEN
             raise ValueError("threshold='tuned' was set after fit, which had not tuned it. Fit again, or set a number.")
         return self._tuned_threshold
 

@@ -90,16 +90,17 @@ class BertLamClassifier(NeuralTextClassifier):
         Whether to set part of the texts aside, stop when average precision on them no longer rises, and keep the best
         weights, those before the first update included.
     validation_fraction : float, default=0.1
-        The part set aside for ``early_stopping`` and for tuning the threshold, with its share of every label.
+        The part set aside for ``early_stopping`` and for ``threshold="tuned"``, with its share of every label.
     n_iter_no_change : int, default=2
         Epochs without a higher average precision after which ``early_stopping`` stops.
     pos_weight : float, array-like of shape (n_labels,) or None, default=None
         Factor on the loss of positive entries.
     threshold : float, array-like of shape (n_labels,), "tuned" or "auto", default="auto"
-        A label is predicted where its probability is above the threshold. "tuned" learns one per label on texts that are set
-        aside, for the highest micro-F1; with few examples it stays near that of all labels, and with few in all near
-        0.5. "auto" is "tuned" from 500 texts on, and 0.5 with fewer, which are better used for training. Numbers can be
-        set after fit.
+        A label is predicted where its probability is above the threshold. "auto" is half of the micro-F1 that the start of
+        the last layer reaches on held-out texts, which is where predictions of calibrated probabilities have the highest
+        F1 [2]_; no text is lost for training. It is 0.5 with ``head_init="random"``. "tuned" learns one per label on texts
+        that are set aside; with few examples it stays near that of all labels, and with few in all near 0.5. Numbers can
+        be set after fit.
     warm_start : bool, default=False
         Whether fit goes on from the last fit's weights, with the same labels. Encoder, attention, dropout, label names and
         ``max_length`` stay as they were.
@@ -158,6 +159,8 @@ class BertLamClassifier(NeuralTextClassifier):
     References
     ----------
     .. [1] "Multi-label Text Classification Based on BERT and Label Attention Mechanism".
+    .. [2] Z. C. Lipton, C. Elkan, B. Naryanaswamy, "Optimal Thresholding of Classifiers to Maximize F1 Measure",
+       ECML PKDD 2014.
 
     Examples
     --------
@@ -360,9 +363,10 @@ class BertLamClassifier(NeuralTextClassifier):
                 module.label_table.copy_(torch.from_numpy(mean_vector_per_label(means, targets, weights)))
             if self.head_init == "logistic":
                 features = frozen_outputs(partial(module.features, **shared), data, module, device, precision)
-                weight, bias = logistic_head(features, targets, weights, random_state)
-                module.classifier.weight.copy_(torch.from_numpy(weight))
-                module.classifier.bias.copy_(torch.from_numpy(bias))
+                head = logistic_head(features, targets, weights, random_state)
+                module.classifier.weight.copy_(torch.from_numpy(head.weight))
+                module.classifier.bias.copy_(torch.from_numpy(head.bias))
+                self._expected_threshold = head.threshold
 
     def _learning_rate(self) -> float:
         if self.learning_rate != "auto":
@@ -378,8 +382,7 @@ class BertLamClassifier(NeuralTextClassifier):
         """Go on learning from a part of a stream: one pass over it, in which the learning rates rise and fall.
 
         The first call starts as ``fit`` does. Give it the largest part, and every call some hundred texts: each update of
-        weights reads ``batch_size`` of them. Nothing is set aside, so ``threshold="auto"`` keeps what an earlier ``fit`` has
-        tuned, or 0.5.
+        weights reads ``batch_size`` of them. ``threshold="auto"`` stays what the first part has made it.
 
         Parameters
         ----------

@@ -33,7 +33,6 @@ if TYPE_CHECKING:  # torch takes seconds to import, so only fitting and predicti
 EVEN = 0.5  # as probable as not
 _MOST_WINDOWS_IN_TRAINING = 16  # training keeps what every token went through
 _NO_MATTER = {"checkpoint_dir", "verbose", "device", "callbacks"}  # to which model training leads
-_FEWEST_TEXTS_TO_TUNE_ON = 500  # with fewer, the texts that are set aside are missed more
 
 
 class EpochRange(NamedTuple):
@@ -101,6 +100,7 @@ class Fitting:
         estimator.device_, estimator._precision = str(device), estimator.precision
         self._forget_measurements()
         if not self.goes_on:
+            estimator._expected_threshold = None
             estimator._label_texts = label_texts
             estimator._reading = {
                 "max_length": estimator.max_length,
@@ -145,7 +145,7 @@ class Fitting:
         estimator = self.estimator
         settings = {
             "early_stopping=True": estimator.early_stopping,
-            "threshold='tuned'": isinstance(estimator.threshold, str) and estimator.threshold == "tuned",
+            "threshold='tuned'": self._tunes_threshold(),
             "checkpoint_dir": estimator.checkpoint_dir is not None,
         }
         if self.is_part:
@@ -154,7 +154,7 @@ class Fitting:
 
     def _check_validation_size(self, n_texts: int) -> None:
         estimator = self.estimator
-        if self._holds_out(n_texts) and self._n_validation(n_texts) >= n_texts:
+        if self._holds_out() and self._n_validation(n_texts) >= n_texts:
             cause = "early_stopping=True" if estimator.early_stopping else "threshold='tuned'"
             raise ValueError(
                 f"{cause} with validation_fraction={estimator.validation_fraction} leaves no text to train on: "
@@ -173,7 +173,7 @@ class Fitting:
 
     def _forget_measurements(self) -> None:
         self.estimator._prepared = self.estimator._input_ranges = None
-        for name in ("inference_",) if self.is_part else ("inference_", "_tuned_threshold"):
+        for name in ("inference_", "_tuned_threshold"):
             self.estimator.__dict__.pop(name, None)
 
     def _count(self, targets: sp.csr_array) -> None:
@@ -198,15 +198,15 @@ class Fitting:
 
     def _split(self, data: TextDataset, random_state: np.random.RandomState) -> tuple[TextDataset, TextDataset | None]:
         """Hold out texts, so that both parts have their share of every label."""
-        if not self._holds_out(len(data)):
+        if not self._holds_out():
             return data, None
         n_validation = self._n_validation(len(data))
         applies = sp.csr_array(data.targets == 1)
         parts = stratify(applies, np.array([len(data) - n_validation, n_validation]), random_state)
         return data.part(np.flatnonzero(parts == 0)), data.part(np.flatnonzero(parts == 1))
 
-    def _holds_out(self, n_texts: int) -> bool:
-        return self.estimator.early_stopping or self._tunes_threshold(n_texts)
+    def _holds_out(self) -> bool:
+        return self.estimator.early_stopping or self._tunes_threshold()
 
     def _n_validation(self, n_texts: int) -> int:
         return int(np.ceil(self.estimator.validation_fraction * n_texts))
@@ -221,7 +221,7 @@ class Fitting:
         from ._net import prepared, train
 
         estimator = self.estimator
-        tunes_threshold = self._tunes_threshold(len(data))
+        tunes_threshold = self._tunes_threshold()
         data, held_out = self._split(data, random_state)
         if not self.goes_on:
             estimator.module_ = self._first_module(data, random_state, precision, checkpoints)
@@ -254,7 +254,9 @@ class Fitting:
         else:
             module = estimator._blank_module(json.loads(checkpoints.saved["encoder"])).to(estimator.device_)
             module.labels_per_update = checkpoints.saved["labels_per_update"]
+            estimator._expected_threshold = checkpoints.saved["expected_threshold"]
         if checkpoints is not None:
+            checkpoints.facts["expected_threshold"] = estimator._expected_threshold
             checkpoints.facts["encoder"] = module.encoder.config.to_json_string(use_diff=False)
             checkpoints.facts["labels_per_update"] = module.labels_per_update
         return module
@@ -272,7 +274,7 @@ class Fitting:
             batch_size=estimator.batch_size,
             max_epochs=self._n_epochs(n_texts),
             n_iter_no_change=estimator.n_iter_no_change,
-            threshold=EVEN if isinstance(estimator.threshold, str) else estimator.threshold_,
+            threshold=EVEN if self._tunes_threshold() else estimator.threshold_,
             precision=precision,
             random_state=random_state,
             callbacks=estimator.callbacks,
@@ -300,10 +302,8 @@ class Fitting:
 
     # ----------------------------------------------------------------------------------------------------------- threshold
 
-    def _tunes_threshold(self, n_texts: int) -> bool:
-        if self.is_part or not isinstance(self.estimator.threshold, str):
-            return False
-        return self.estimator.threshold == "tuned" or n_texts >= _FEWEST_TEXTS_TO_TUNE_ON
+    def _tunes_threshold(self) -> bool:
+        return isinstance(self.estimator.threshold, str) and self.estimator.threshold == "tuned"
 
     def _tune_threshold(self, held_out: TextDataset, precision: torch.dtype) -> np.ndarray:
         import torch

@@ -8,20 +8,35 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
+from scipy.special import expit
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
+
+from ._thresholds import best_threshold, f1, scored_entries, threshold_for_f1
 
 _STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0)
 _MOST_DOCUMENTS_TO_CHOOSE_ON = 2000
 _MOST_LABELS_TO_CHOOSE_ON = 8
 
 
+class LogisticHead(NamedTuple):
+    """One logistic regression per label."""
+
+    weight: np.ndarray
+    """Coefficients, float32 (K, H)."""
+    bias: np.ndarray
+    """Intercepts, float32 (K,)."""
+    threshold: float
+    """For the highest micro-F1, as far as held-out documents tell."""
+
+
 def logistic_head(
     features: np.ndarray, targets: sp.csr_array, sample_weight: np.ndarray, random_state: np.random.RandomState
-) -> tuple[np.ndarray, np.ndarray]:
+) -> LogisticHead:
     """Fit one logistic regression per label.
 
     The inverse regularisation strength C is the same for all labels, and chosen by the log-loss of the most frequent ones
@@ -40,17 +55,21 @@ def logistic_head(
 
     Returns
     -------
-    weight : ndarray of float32, shape (K, H)
-        Coefficients.
-    bias : ndarray of float32, shape (K,)
-        Intercepts.
+    head : LogisticHead
+        What was fitted.
     """
     problems = _BinaryProblems(features, targets.tocsc(), sample_weight)
-    strength = _choose_strength(problems, random_state)
+    rows = random_state.permutation(len(features))[:_MOST_DOCUMENTS_TO_CHOOSE_ON]
+    held_out, rest = np.split(rows, [len(rows) // 4])
+    strength = _choose_strength(problems, held_out, rest)
     everything = np.arange(len(features))
     heads = [problems.fit(label, everything, strength) for label in range(targets.shape[1])]
     weight, bias = zip(*heads, strict=True)
-    return np.asarray(weight, dtype=np.float32) / problems.unit, np.asarray(bias, dtype=np.float32)
+    return LogisticHead(
+        np.asarray(weight, dtype=np.float32) / problems.unit,
+        np.asarray(bias, dtype=np.float32),
+        _threshold(problems, held_out, rest, strength),
+    )
 
 
 @dataclass
@@ -71,8 +90,12 @@ class _BinaryProblems:
         entries = slice(self.columns.indptr[label], self.columns.indptr[label + 1])
         target[self.columns.indices[entries]] = self.columns.data[entries]
         rows = rows[~np.isnan(target[rows])]
+        return self.vectors(label, rows), target[rows], self.sample_weight[rows]
+
+    def vectors(self, label: int, rows: np.ndarray) -> np.ndarray:
+        """Return the scaled features of the rows."""
         features = self.features[rows] if self.features.ndim == 2 else self.features[rows, label]
-        return features.astype(np.float32) / self.unit, target[rows], self.sample_weight[rows]
+        return features.astype(np.float32) / self.unit
 
     def fit(self, label: int, rows: np.ndarray, strength: float) -> tuple[np.ndarray, float]:
         """Return the coefficients (H,) and the intercept."""
@@ -92,9 +115,7 @@ class _BinaryProblems:
         return float(np.sum(weights * (np.logaddexp(0, logits) - target * logits)))
 
 
-def _choose_strength(problems: _BinaryProblems, random_state: np.random.RandomState) -> float:
-    rows = random_state.permutation(len(problems.features))[:_MOST_DOCUMENTS_TO_CHOOSE_ON]
-    held_out, rest = np.split(rows, [len(rows) // 4])
+def _choose_strength(problems: _BinaryProblems, held_out: np.ndarray, rest: np.ndarray) -> float:
     if len(held_out) == 0:
         return _STRENGTHS[0]
     labels = np.argsort(-np.diff(problems.columns.indptr), kind="stable")[:_MOST_LABELS_TO_CHOOSE_ON]
@@ -103,6 +124,17 @@ def _choose_strength(problems: _BinaryProblems, random_state: np.random.RandomSt
         for strength in _STRENGTHS
     ]
     return _STRENGTHS[int(np.argmin(losses))]
+
+
+def _threshold(problems: _BinaryProblems, held_out: np.ndarray, rest: np.ndarray, strength: float) -> float:
+    """Return the threshold that suits the micro-F1 of the held-out documents."""
+    known = problems.columns[held_out].toarray()
+    scores = np.empty(known.shape)
+    for label in range(known.shape[1]):
+        weight, bias = problems.fit(label, rest, strength)
+        scores[:, label] = expit(problems.vectors(label, held_out) @ weight + bias)
+    entries = scored_entries(known, scores)
+    return threshold_for_f1(f1(entries, best_threshold(entries), "f1_micro"), int(entries.hits.sum()))
 
 
 def _smoothed_log_odds(target: np.ndarray, weights: np.ndarray) -> float:

@@ -42,6 +42,7 @@ _FACTS = (
     "_label_texts",
     "_reading",
     "_precision",
+    "_expected_threshold",
 )
 
 

@@ -50,6 +50,19 @@ def f1(entries: ScoredEntries, threshold: float | np.ndarray, scoring: str) -> f
     return groups.average(groups.sums(entries.hits & predicted), groups.sums(predicted))
 
 
+def threshold_for_f1(reachable: float, n_positive: int) -> float:
+    """Return the threshold on calibrated probabilities where the highest F1 is known: half of it [1]_.
+
+    With few positive entries to know it from, the threshold stays near one half.
+
+    References
+    ----------
+    .. [1] Z. C. Lipton, C. Elkan, B. Naryanaswamy, "Optimal Thresholding of Classifiers to Maximize F1 Measure",
+       ECML PKDD 2014.
+    """
+    return (n_positive * reachable / 2 + _PRIOR_EXAMPLES * 0.5) / (n_positive + _PRIOR_EXAMPLES)
+
+
 # ------------------------------------------------------------------------------------------------- one for all labels
 
 

@@ -10,6 +10,8 @@ from itertools import chain
 
 import numpy as np
 
+from ._forking import prepare_for_forks
+
 _TEXTS_PER_CALL = 1024
 
 
@@ -85,6 +87,7 @@ def tokenize(
     ValueError
         If windows share all of their tokens.
     """
+    prepare_for_forks()
     n_prefix, n_suffix = _count_special_tokens(tokenizer)
     room = max_length - n_prefix - n_suffix
     if long_text == "windows" and stride >= room:

@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 LAYERS = [
     {"exceptions"},
-    {"_attention", "_losses", "_runtime", "_distributed", "_dropout", "_self_attention"},
+    {"_attention", "_losses", "_runtime", "_forking", "_distributed", "_dropout", "_self_attention"},
     {
         "_bert",
         "_encoders",

@@ -291,10 +291,18 @@ def test_texts_without_weight_do_not_tune_the_threshold(make_classifier):
     assert (clf.fit(texts, y, sample_weight=weights).predict(TEXTS) == Y).mean() > 0.9
 
 
-def test_a_threshold_is_tuned_by_default_where_there_are_many_texts(make_classifier):
-    few, many = make_classifier(threshold="auto").fit(TEXTS, Y), make_classifier(threshold="auto", max_epochs=0)
-    assert few.threshold_ == 0.5
-    assert np.shape(many.fit(TEXTS * 42, np.tile(Y, (42, 1))).threshold_) == (3,)
+def test_the_threshold_is_lower_the_harder_the_labels_are(make_classifier):
+    clf = make_classifier(max_epochs=0)
+    texts, y = TEXTS * 20, np.tile(Y, (20, 1))
+    wrong = np.random.RandomState(0).permutation(y.ravel()).reshape(y.shape)
+    easy, hard = clf.fit(texts, y).threshold_, make_classifier(max_epochs=0).fit(texts, wrong)
+    assert 0.4 < easy <= 0.5
+    assert 0.2 < hard.threshold_ < 0.4
+    scores = [
+        f1_score(wrong, hard.predict_proba(texts) > threshold, average="micro") for threshold in (0.5, hard.threshold_)
+    ]
+    assert scores[1] > scores[0]
+    assert make_classifier(max_epochs=0, head_init="random").fit(texts, y).threshold_ == 0.5
 
 
 def test_a_threshold_that_was_not_tuned_is_an_error(make_classifier):
@@ -345,10 +353,12 @@ def test_a_stream_may_bring_labels(make_classifier):
     assert (clf.predict(TEXTS) == Y).all()
 
 
-def test_partial_fit_keeps_a_tuned_threshold(make_classifier):
-    clf = make_classifier(threshold="tuned", validation_fraction=0.5).fit(TEXTS, Y).set_params(threshold="auto")
+def test_partial_fit_keeps_the_threshold(make_classifier):
+    anything = np.random.RandomState(0).randint(0, 2, size=(48, 3))
+    clf = make_classifier().partial_fit(TEXTS * 4, anything)
     before = clf.threshold_
-    np.testing.assert_array_equal(clf.partial_fit(TEXTS, Y).threshold_, before)
+    assert before < 0.5
+    assert clf.partial_fit(TEXTS, Y).threshold_ == before
 
 
 @pytest.mark.parametrize(

@@ -28,11 +28,13 @@ class AveragedWeights(Callback):
         self.decay = decay
 
     def on_train_begin(self, net, **kwargs):
+        """Start with the weights as they are."""
         self.average_ = {name: weight.detach().clone() for name, weight in net.module_.named_parameters()}
         self.n_updates_ = 0
 
     @torch.no_grad()
-    def on_batch_end(self, net, training=False, **kwargs):
+    def on_batch_end(self, net, **kwargs):
+        """Take the new weights in."""
         self.n_updates_ += 1
         decay = min(self.decay, (1 + self.n_updates_) / (10 + self.n_updates_))
         for name, weight in net.module_.named_parameters():
@@ -40,6 +42,7 @@ class AveragedWeights(Callback):
 
     @torch.no_grad()
     def on_train_end(self, net, **kwargs):
+        """Put the average in the place of the weights."""
         for name, weight in net.module_.named_parameters():
             weight.copy_(self.average_[name])
 
@@ -51,6 +54,7 @@ class SlowerLowerLayers(Callback):
         self.factor = factor
 
     def on_train_begin(self, net, **kwargs):
+        """Find the factor of every weight of the encoder."""
         config = net.module_.encoder.config
         self.factors_ = {
             weight: self.factor ** (config.num_hidden_layers - _depth(name))
@@ -59,10 +63,12 @@ class SlowerLowerLayers(Callback):
         }
 
     def on_batch_begin(self, net, **kwargs):
+        """Remember the weights."""
         self.before_ = {weight: weight.detach().clone() for weight in self.factors_}
 
     @torch.no_grad()
     def on_batch_end(self, net, **kwargs):
+        """Go back part of the step."""
         for weight, factor in self.factors_.items():
             weight.copy_(torch.lerp(self.before_[weight], weight, factor))
 

@@ -1,0 +1,163 @@
+"""Everything that speaks for or against trusting this package, in one table: ``python -m benchmarks.trust``.
+
+scikit-learn's checks, fuzzing, kills, threads and processes, memory, reproducibility and coverage of the tests, each by the
+command that it names. Every part leaves a file in the folder of ``--out``, so that the same call goes on where it was cut
+off; delete the folder to measure anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import sklearn
+import torch
+import transformers
+
+from . import checks, fuzz, kills, load, reproduce
+from .scoring import markdown_table
+from .tables.runs import write_atomically
+
+
+class Part(NamedTuple):
+    """A measurement, the command that repeats it, and how its result reads."""
+
+    command: str
+    measure: Callable[[], dict[str, Any]]
+    rows: Callable[[dict[str, Any]], dict[str, str]]
+
+
+def _parts(minutes: float, n_kills: int, n_fits: int) -> dict[str, Part]:
+    return {
+        "checks": Part("python -m benchmarks.checks --out docs/checks.md", _checks, _checks_rows),
+        "fuzz": Part(f"python -m benchmarks.fuzz --minutes {minutes:g}", lambda: _fuzz(minutes), _fuzz_rows),
+        "kills": Part(f"python -m benchmarks.kills --kills {n_kills}", lambda: _kills(n_kills), _kills_rows),
+        "load": Part(f"python -m benchmarks.load --fits {n_fits}", lambda: load.measure(n_fits), _load_rows),
+        "reproduce": Part("python -m benchmarks.reproduce", lambda: reproduce.measure(64), _reproduce_rows),
+        "coverage": Part("python -m pytest -n auto --cov --cov-branch", _coverage, _coverage_rows),
+    }
+
+
+def _checks() -> dict[str, Any]:
+    results = checks.run_checks()
+    return {
+        "estimators": len(results),
+        "passed": sum(len(one.passed) for one in results.values()),
+        "excused": sum(len(one.excused) for one in results.values()),
+        "failed": sum(len(one.failed) for one in results.values()),
+    }
+
+
+def _checks_rows(result: dict[str, Any]) -> dict[str, str]:
+    outcome = f"{result['passed']} passed, {result['excused']} excused with reasons, {result['failed']} failed"
+    return {f"scikit-learn's checks on {result['estimators']} estimators": outcome}
+
+
+def _fuzz(minutes: float) -> dict[str, Any]:
+    tried, failures = fuzz.fuzz(minutes)
+    outcomes: Counter = Counter()
+    for (_, outcome), number in tried.items():
+        outcomes[outcome] += number
+    return {**outcomes, "failures": failures}
+
+
+def _fuzz_rows(result: dict[str, Any]) -> dict[str, str]:
+    accepted, refused = result.get("accepted", 0), result.get("refused", 0)
+    failures = len(result["failures"])
+    return {"fuzzing": f"{accepted + refused + failures:,} inputs ({refused:,} refused as documented), {failures} failures"}
+
+
+def _kills(n_kills: int) -> dict[str, Any]:
+    survived, lost = kills.kill_everything(n_kills)
+    return {"survived": survived, "lost": lost}
+
+
+def _kills_rows(result: dict[str, Any]) -> dict[str, str]:
+    each = ", ".join(f"{name} {number}" for name, number in result["survived"].items())
+    return {"kill -9 at random moments": f"{sum(result['survived'].values())} survived ({each}), {len(result['lost'])} lost"}
+
+
+def _load_rows(result: dict[str, Any]) -> dict[str, str]:
+    (first, before), (last, after) = (
+        (key.split("_")[2], value) for key, value in result.items() if key.startswith("mb_after_")
+    )
+    yes = {True: "the same as one", False: "DIFFERENT from one"}
+    return {
+        f"{result['threads']} threads on one estimator": yes[result["threads_agree"]],
+        f"{result['processes']} processes of loky": yes[result["loky_agrees"]],
+        f"{result['processes']} forked processes": f"{yes[result['fork_agrees']]}, {result['fork_messages']} warnings",
+        f"memory after {first} and {last} fits": f"{before:.0f} MB, {after:.0f} MB",
+    }
+
+
+def _reproduce_rows(result: dict[str, Any]) -> dict[str, str]:
+    same = ", ".join(f"{name}: {'same' if is_same else 'DIFFERENT'}" for name, is_same in result["same"].items())
+    difference = result["largest_difference_of_threads"]
+    return {
+        "bits of the same fit in fresh processes": same,
+        "two threads against one": f"probabilities differ by at most {difference:.1e}",
+    }
+
+
+def _coverage() -> dict[str, Any]:
+    file = Path("coverage.json")
+    command = ["-m", "pytest", "-q", "-n", "auto", "--cov=sklearn_bertlam", "--cov=baselines", "--cov-branch"]
+    done = subprocess.run(
+        [sys.executable, *command, f"--cov-report=json:{file}"], capture_output=True, text=True, check=False
+    )
+    totals = json.loads(file.read_text(encoding="utf-8"))["totals"]
+    file.unlink()
+    return {"tests": done.stdout.strip().splitlines()[-1], "totals": totals}
+
+
+def _coverage_rows(result: dict[str, Any]) -> dict[str, str]:
+    totals = result["totals"]
+    lines = totals["covered_lines"] / totals["num_statements"]
+    branches = totals["covered_branches"] / totals["num_branches"]
+    return {"coverage of the tests": f"{lines:.1%} of the lines, {branches:.1%} of the branches"}
+
+
+def main() -> int:
+    """Run what is asked for on the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.trust", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, default=Path("docs/results/trust"))
+    parser.add_argument("--minutes", type=float, default=5.0, help="of fuzzing")
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--fits", type=int, default=1000)
+    parser.add_argument("--parts", nargs="+", help="only these; all by default")
+    options = parser.parse_args()
+    parts = _parts(options.minutes, options.kills, options.fits)
+    rows = {}
+    for name, part in parts.items():
+        file = options.out / f"{name}.json"
+        if not file.is_file() and name in (options.parts or parts):
+            print(f"... {part.command}", flush=True)
+            write_atomically(file, {"command": part.command, "versions": _versions(), "result": part.measure()})
+        if file.is_file():
+            content = json.loads(file.read_text(encoding="utf-8"))
+            for title, value in part.rows(content["result"]).items():
+                rows[title] = {"value": value, "command": f"`{content['command']}`", "versions": content["versions"]}
+    text = f"# Trust\n\n{markdown_table(rows, {'value': 'result', 'command': 'command', 'versions': 'with'})}\n"
+    options.out.with_suffix(".md").write_text(text, encoding="utf-8")
+    print(text)
+    return 0
+
+
+def _versions() -> str:
+    return (
+        f"Python {platform.python_version()}, torch {torch.__version__}, scikit-learn {sklearn.__version__}, "
+        f"transformers {transformers.__version__}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
