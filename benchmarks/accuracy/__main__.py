@@ -101,7 +101,7 @@ def _write(options: argparse.Namespace) -> None:
             f"BertLamClassifier as it comes, at {options.max_length} tokens, on val: {level} (mean over "
             f"{len(usual)} seeds, each with training documents of its own). F1 is at the best threshold on val.",
             "",
-            "A gain is the mean difference on the same documents, sd its standard deviation over seeds, processor time a ratio.",
+            "A gain is the mean difference on the same documents, sd its standard deviation over seeds. Time is a ratio.",
             "",
             markdown_table(rows, columns),
         ]

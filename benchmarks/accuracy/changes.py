@@ -193,6 +193,8 @@ def _system(name: str) -> Callable[..., Any]:
 
 
 CHANGES: dict[str, Callable[..., Any]] = {
+    "no training": _parameters(max_epochs=0),
+    "learning rate 5e-5": _parameters(learning_rate=5e-5),
     "learning rate 1e-4": _parameters(learning_rate=1e-4),
     "learning rate 3e-4": _parameters(learning_rate=3e-4),
     "head learning rate 3e-3": _parameters(head_learning_rate=3e-3),
