@@ -26,7 +26,7 @@ PARAMETERS: dict[str, Any] = {"max_length": 32, "max_epochs": 2, "batch_size": 4
 def make_encoder(folder: str | os.PathLike) -> str:
     """Write a random BERT with two layers of 32 units, and return its folder."""
     import torch
-    from transformers import BertConfig, BertModel, BertTokenizerFast
+    from transformers import BertConfig, BertModel, BertTokenizerFast  # type: ignore[attr-defined]
 
     letters = "abcdefghijklmnopqrstuvwxyz0123456789.,"
     words = sorted(set(" ".join(TEXTS).split()))

@@ -60,7 +60,7 @@ def _labels(estimator: Any) -> str:
     thresholds = np.broadcast_to(estimator.threshold_, n_labels)
     texts = estimator._label_texts or [""] * n_labels
     counts = estimator.class_count_
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (str(label), text, f"{count:,}", f"{threshold:.3f}")
         for label, text, count, threshold in zip(estimator.classes_, texts, counts, thresholds, strict=True)
     ]

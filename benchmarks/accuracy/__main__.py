@@ -130,9 +130,8 @@ def _row(tried: dict[int, dict[str, float]], usual: dict[int, dict[str, float]])
         gains = [tried[seed][metric] - usual[seed][metric] for seed in seeds]
         row[metric] = f"{np.mean(gains):+.4f}"
         row[f"{metric}_sd"] = f"{np.std(gains, ddof=1):.4f}" if len(seeds) > 1 else ""
-    times = [(tried[seed].get("cpu_seconds"), usual[seed].get("cpu_seconds")) for seed in seeds]
-    if all(ours and theirs for ours, theirs in times):
-        row["cost"] = f"{np.mean([ours / theirs for ours, theirs in times]):.2f}"
+    if all("cpu_seconds" in result for seed in seeds for result in (tried[seed], usual[seed])):
+        row["cost"] = f"{np.mean([tried[seed]['cpu_seconds'] / usual[seed]['cpu_seconds'] for seed in seeds]):.2f}"
     return row
 
 
