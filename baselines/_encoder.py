@@ -44,8 +44,9 @@ class BERTClassifier(BertLamClassifier):
         Epochs without improvement after which training stops.
     pos_weight : float, array-like of shape (n_labels,) or None, default=None
         Factor on the loss of positive entries.
-    threshold : float, array-like of shape (n_labels,) or "tuned", default=0.5
-        Probability above which ``predict`` reports a label; "tuned" learns it on texts that are held out.
+    threshold : float, array-like of shape (n_labels,), "tuned" or "auto", default="auto"
+        Probability above which ``predict`` reports a label: "auto" is half of the micro-F1 that can be expected, "tuned"
+        is learned on texts that are set aside; see :class:`sklearn_bertlam.BertLamClassifier`.
     warm_start : bool, default=False
         Whether fit goes on from the last fit's weights, with the same labels.
     callbacks : list of skorch callbacks or None, default=None
@@ -105,7 +106,7 @@ class BERTClassifier(BertLamClassifier):
         validation_fraction=0.1,
         n_iter_no_change=2,
         pos_weight=None,
-        threshold=0.5,
+        threshold="auto",
         warm_start=False,
         callbacks=None,
         device="auto",
@@ -148,8 +149,9 @@ class FrozenEncoderClassifier(BertLamClassifier):
         A BERT-like model: the path of a folder or a name on the Hugging Face hub.
     max_length : int, default=256
         Texts are cut to this number of tokens, the special ones included.
-    threshold : float, array-like of shape (n_labels,) or "tuned", default=0.5
-        Probability above which ``predict`` reports a label; "tuned" learns it on texts that are held out.
+    threshold : float, array-like of shape (n_labels,), "tuned" or "auto", default="auto"
+        Probability above which ``predict`` reports a label: "auto" is half of the micro-F1 that can be expected, "tuned"
+        is learned on texts that are set aside; see :class:`sklearn_bertlam.BertLamClassifier`.
     device : str, default="auto"
         "cpu", "cuda", ...; "auto" takes a GPU where there is one.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
@@ -204,7 +206,7 @@ class FrozenEncoderClassifier(BertLamClassifier):
         encoder="sentence-transformers/all-MiniLM-L6-v2",
         *,
         max_length=256,
-        threshold=0.5,
+        threshold="auto",
         device="auto",
         precision="auto",
         random_state=None,
