@@ -17,10 +17,11 @@ from typing import Any
 
 import numpy as np
 
+from sklearn_bertlam.datasets import load_support_requests
 from sklearn_bertlam.exceptions import LabelWithoutPositivesWarning
 
 from ..scoring import best_threshold, markdown_table, score
-from ..tables.data import data_name, load_documents
+from ..tables.data import Documents, data_name, load_documents
 from ..tables.runs import write_atomically
 from .changes import BASELINE, CHANGES, make_changed
 
@@ -33,7 +34,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.accuracy", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", type=Path, required=True, help="folder of a data set")
+    parser.add_argument("--data", type=Path, required=True, help='folder of a data set, or "support"')
     parser.add_argument("--out", type=Path, required=True, help="folder for the results")
     parser.add_argument("--changes", nargs="*", choices=list(CHANGES), default=list(CHANGES), metavar="CHANGE")
     parser.add_argument("--train-size", type=int, required=True)
@@ -41,7 +42,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--max-length", type=int, default=128)
     options = parser.parse_args(arguments)
     warnings.simplefilter("ignore", LabelWithoutPositivesWarning)
-    documents = load_documents(options.data, None)
+    documents = _support_requests() if str(options.data) == "support" else load_documents(options.data, None)
     for seed in options.seeds:
         for name in [BASELINE, *options.changes]:
             file = _file(options.out, name, seed)
@@ -50,6 +51,14 @@ def main(arguments: list[str] | None = None) -> None:
                 write_atomically(file, result)
                 print(f"{name}, seed {seed}: {json.dumps(result)}", flush=True)
     _write(options)
+
+
+def _support_requests() -> Documents:
+    """Return the training messages as train and val; the test messages are not looked at."""
+    requests = load_support_requests(subset="train")
+    order = np.random.RandomState(0).permutation(len(requests.data))
+    val, train = (([requests.data[row] for row in rows], requests.target[rows]) for rows in np.split(order, [160]))
+    return Documents(train, val, val, requests.label_descriptions, ())
 
 
 def _file(out: Path, name: str, seed: int) -> Path:

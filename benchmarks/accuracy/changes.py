@@ -199,6 +199,8 @@ CHANGES: dict[str, Callable[..., Any]] = {
     "learning rate 3e-4": _parameters(learning_rate=3e-4),
     "head learning rate 3e-3": _parameters(head_learning_rate=3e-3),
     "5 epochs": _parameters(max_epochs=5),
+    "8 epochs": _parameters(max_epochs=8),
+    "15 epochs": _parameters(max_epochs=15),
     "5 epochs, learning rate 1e-4": _parameters(max_epochs=5, learning_rate=1e-4),
     "batches of 16": _parameters(batch_size=16),
     "no dropout": _parameters(dropout=0.0),

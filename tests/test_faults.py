@@ -1,0 +1,76 @@
+"""What can go wrong around a classifier: no room on the disk, no home directory, many threads, labels that mean nothing."""
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from conftest import LABELS, TEXTS, Y, needs_embedded_encoder
+from sklearn.metrics import average_precision_score
+
+from sklearn_bertlam import BertLamClassifier
+from sklearn_bertlam.datasets import load_support_requests
+
+SAVE_WITHOUT_ROOM = """
+import resource, sys
+from sklearn_bertlam import BertLamClassifier
+clf = BertLamClassifier.load(sys.argv[1], device="cpu")
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+clf.save(sys.argv[2], overwrite=True)
+"""
+FIT_AND_PREDICT = """
+import sys
+from sklearn_bertlam import BertLamClassifier
+clf = BertLamClassifier(sys.argv[1], max_length=32, max_epochs=1, device="cpu").fit(["a", "b"], [[0, 1], [1, 0]])
+print(clf.predict(["a"]).shape)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs limits of file sizes")
+@pytest.mark.parametrize("target", ["new", "model"])
+def test_without_room_nothing_is_half_written(make_classifier, tmp_path, target):
+    clf = make_classifier(label_names=LABELS).fit(TEXTS, Y)
+    clf.save(tmp_path / "model")
+    command = [sys.executable, "-c", SAVE_WITHOUT_ROOM, str(tmp_path / "model"), str(tmp_path / target)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "File too large" in done.stderr
+    assert os.listdir(tmp_path) == ["model"]
+    loaded = BertLamClassifier.load(tmp_path / "model", device=clf.device)
+    np.testing.assert_array_equal(loaded.predict_proba(TEXTS), clf.predict_proba(TEXTS))
+
+
+def test_no_home_directory(tiny_encoder):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "XDG_"))}
+    environment |= {"HOME": "/proc/nowhere"}  # where nobody can write
+    done = subprocess.run(
+        [sys.executable, "-c", FIT_AND_PREDICT, tiny_encoder], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "(1, 2)\n"
+
+
+def test_threads_share_one_estimator(make_classifier):
+    clf = make_classifier(label_names=LABELS).fit(TEXTS, Y)
+    expected = clf.predict_proba(TEXTS)
+    clf._prepared = None  # as after unpickling: the first threads make it at the same time
+    with ThreadPoolExecutor(8) as pool:
+        for found in pool.map(clf.predict_proba, [TEXTS] * 64):
+            np.testing.assert_array_equal(found, expected)
+
+
+@needs_embedded_encoder
+def test_shuffled_labels_give_chance():
+    X, y = load_support_requests(subset="train", return_X_y=True)
+    X_test, y_test = load_support_requests(subset="test", return_X_y=True)
+    y, y_test = (indicator.toarray() if hasattr(indicator, "toarray") else indicator for indicator in (y, y_test))
+    some = slice(0, 120)
+    shuffled = np.random.RandomState(0).permutation(y[some])
+    clf = BertLamClassifier(max_epochs=1, random_state=0)
+    chance = y_test.mean()
+    nonsense = average_precision_score(y_test, clf.fit(X[some], shuffled).predict_proba(X_test))
+    learned = average_precision_score(y_test, clf.fit(X[some], y[some]).predict_proba(X_test))
+    assert abs(nonsense - chance) < 0.06
+    assert learned > chance + 0.3
