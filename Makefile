@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 LOWEST := .venv-lowest
 PACKAGES := .venv-packages
 
-.PHONY: help demo test test-lowest lint docs trust packages format clean
+.PHONY: help demo test test-lowest lint docs trust packages audit format clean
 
 help:
 	@echo "make demo    train BERT-LAM on real text and compare it with simpler systems"
@@ -17,6 +17,7 @@ help:
 	@echo "make test-lowest  run the tests with the lowest supported versions"
 	@echo "make trust        measure docs/results/trust.md anew, about an hour"
 	@echo "make packages     build wheel and sdist in dist/, and check them"
+	@echo "make audit        look for unsafe code and known vulnerabilities; list what is installed in dist/sbom.json"
 
 demo: $(INSTALLED)
 	$(RUN) -m benchmarks.demo
@@ -51,6 +52,14 @@ packages:
 	rm -rf dist
 	$(PACKAGES)/bin/python -m build --quiet
 	$(PACKAGES)/bin/python -m twine check --strict dist/*
+
+audit: $(INSTALLED)
+	$(PYTHON) -m venv $(PACKAGES)
+	$(PACKAGES)/bin/python -m pip install --quiet --disable-pip-version-check "bandit[toml]" pip-audit cyclonedx-bom
+	$(PACKAGES)/bin/python -m bandit --quiet --configfile pyproject.toml --recursive sklearn_bertlam baselines
+	mkdir -p dist
+	$(PACKAGES)/bin/python -m cyclonedx_py environment $(VENV)/bin/python --output-file dist/sbom.json
+	$(PACKAGES)/bin/python -m pip_audit --path $$($(RUN) -c "import sysconfig; print(sysconfig.get_path('purelib'))")
 
 format: $(INSTALLED)
 	$(RUN) -m ruff check --fix .

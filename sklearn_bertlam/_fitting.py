@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 import scipy.sparse as sp
@@ -234,8 +234,7 @@ class Fitting:
         estimator.best_epoch_ = training.best_epoch
         estimator._prepared = prepared(estimator.module_, device, precision)
         if tunes_threshold:
-            assert held_out is not None
-            estimator._tuned_threshold = self._tune_threshold(held_out, precision)
+            estimator._tuned_threshold = self._tune_threshold(cast("TextDataset", held_out), precision)
         if training.interrupted:
             warnings.warn(
                 f"Training was interrupted after {estimator.n_iter_} of {settings.max_epochs} epochs. "
