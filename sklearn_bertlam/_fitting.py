@@ -142,14 +142,15 @@ class Fitting:
         return labels, texts
 
     def _check_part(self) -> None:
-        estimator = self.estimator
+        if not self.is_part:
+            return
         settings = {
-            "early_stopping=True": estimator.early_stopping,
+            "early_stopping=True": self.estimator.early_stopping,
             "threshold='tuned'": self._tunes_threshold(),
-            "checkpoint_dir": estimator.checkpoint_dir is not None,
+            "checkpoint_dir": self.estimator.checkpoint_dir is not None,
         }
-        if self.is_part:
-            for setting in (setting for setting, is_set in settings.items() if is_set):
+        for setting, is_set in settings.items():
+            if is_set:
                 raise ValueError(f"partial_fit does not go together with {setting}, which needs all texts at once.")
 
     def _check_validation_size(self, n_texts: int) -> None:
