@@ -25,7 +25,6 @@ from . import checks, fuzz, kills, load, reproduce
 from .scoring import markdown_table
 from .tables.runs import write_atomically
 
-
 _CHECKS_PAGE = Path("docs/checks.md")
 
 
