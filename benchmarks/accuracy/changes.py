@@ -47,6 +47,23 @@ class AveragedWeights(Callback):
             weight.copy_(self.average_[name])
 
 
+class PartWay(Callback):
+    """End training on the straight line between the first weights and the last ones."""
+
+    def __init__(self, share: float):
+        self.share = share
+
+    def on_train_begin(self, net, **kwargs):
+        """Remember the weights."""
+        self.first_ = {name: weight.detach().clone() for name, weight in net.module_.named_parameters()}
+
+    @torch.no_grad()
+    def on_train_end(self, net, **kwargs):
+        """Go back part of the way."""
+        for name, weight in net.module_.named_parameters():
+            weight.copy_(torch.lerp(self.first_[name], weight, self.share))
+
+
 class SlowerLowerLayers(Callback):
     """Shorten every step of a layer by a factor for each layer above it, as a lower learning rate does with AdamW."""
 
@@ -208,6 +225,8 @@ CHANGES: dict[str, Callable[..., Any]] = {
     "head-tail": _parameters(long_text="head-tail"),
     "256 tokens": _parameters(max_length=256),
     "averaged weights": _callback(AveragedWeights(0.98)),
+    "half way": _callback(PartWay(0.5)),
+    "three quarters of the way": _callback(PartWay(0.75)),
     "layer-wise learning rates 0.8": _callback(SlowerLowerLayers(0.8)),
     "mean residual": _network(MeanResidual),
     "[CLS] residual": _network(FirstTokenResidual),
