@@ -145,7 +145,7 @@ def _write(options: argparse.Namespace) -> None:
             f"Means over draws of training documents, scored on {options.split}. BertLamClassifier has its defaults, the "
             "threshold of the others is from five-fold cross-validation on the training documents.",
             "",
-            markdown_table(rows, columns),
+            markdown_table(rows, columns, "learned from, system"),
         ]
     )
     (options.out / "results.md").write_text(text + "\n", encoding="utf-8")

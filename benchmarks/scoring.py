@@ -100,12 +100,12 @@ def peak_memory_gb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
 
 
-def markdown_table(rows: dict[str, dict[str, Any]], columns: dict[str, str]) -> str:
+def markdown_table(rows: dict[str, dict[str, Any]], columns: dict[str, str], head: str = "system") -> str:
     """Lay out one line per system; columns that no system has a value for are left out."""
     columns = {key: title for key, title in columns.items() if any(row.get(key) is not None for row in rows.values())}
-    width = max(map(len, rows), default=0)
+    width = max(map(len, [head, *rows]))
     lines = [
-        f"| {'system':{width}} | " + " | ".join(columns.values()) + " |",
+        f"| {head:{width}} | " + " | ".join(columns.values()) + " |",
         f"|{'-' * (width + 2)}|" + "|".join("-" * (len(title) + 1) + ":" for title in columns.values()) + "|",
     ]
     for name, row in rows.items():

@@ -149,7 +149,7 @@ def main() -> int:
             content = json.loads(file.read_text(encoding="utf-8"))
             for title, value in part.rows(content["result"]).items():
                 rows[title] = {"value": value, "command": f"`{content['command']}`", "versions": content["versions"]}
-    text = f"# Trust\n\n{markdown_table(rows, {'value': 'result', 'command': 'command', 'versions': 'with'})}\n"
+    text = f"# Trust\n\n{markdown_table(rows, {'value': 'result', 'command': 'command', 'versions': 'with'}, 'what')}\n"
     options.out.with_suffix(".md").write_text(text, encoding="utf-8")
     print(text)
     return 0

@@ -112,7 +112,7 @@ def _write(options: argparse.Namespace) -> None:
             "",
             "A gain is the mean difference on the same documents, sd its standard deviation over seeds. Time is a ratio.",
             "",
-            markdown_table(rows, columns),
+            markdown_table(rows, columns, "change"),
         ]
     )
     (options.out / "results.md").write_text(text + "\n", encoding="utf-8")
