@@ -43,7 +43,9 @@ def _parts(minutes: float, n_kills: int, n_fits: int) -> dict[str, Part]:
         "kills": Part(f"python -m benchmarks.kills --kills {n_kills}", lambda: _kills(n_kills), _kills_rows),
         "load": Part(f"python -m benchmarks.load --fits {n_fits}", lambda: load.measure(n_fits), _load_rows),
         "reproduce": Part("python -m benchmarks.reproduce", lambda: reproduce.measure(64), _reproduce_rows),
-        "coverage": Part("python -m pytest -n auto --cov --cov-branch", _coverage, _coverage_rows),
+        "coverage": Part(
+            "python -m pytest -n auto --cov=sklearn_bertlam --cov=baselines --cov-branch", _coverage, _coverage_rows
+        ),
     }
 
 
