@@ -23,13 +23,13 @@ Y = np.array([[label in text for label in LABELS] for text in TEXTS], dtype=int)
 PARAMETERS: dict[str, Any] = {"max_length": 32, "max_epochs": 2, "batch_size": 4, "random_state": 0, "device": "cpu"}
 
 
-def make_encoder(folder: str | os.PathLike) -> str:
-    """Write a random BERT with two layers of 32 units, and return its folder."""
+def make_encoder(folder: str | os.PathLike, texts: list[str] = TEXTS) -> str:
+    """Write a random BERT with two layers of 32 units, which knows the words of the texts; return its folder."""
     import torch
     from transformers import BertConfig, BertModel, BertTokenizerFast  # type: ignore[attr-defined]
 
-    letters = "abcdefghijklmnopqrstuvwxyz0123456789.,"
-    words = sorted(set(" ".join(TEXTS).split()))
+    letters = "abcdefghijklmnopqrstuvwxyz0123456789.:-"
+    words = sorted(set(" ".join(texts).split()))
     vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words, *letters, *(f"##{letter}" for letter in letters)]
     path = Path(folder)
     path.mkdir(parents=True, exist_ok=True)

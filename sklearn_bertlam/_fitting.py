@@ -100,13 +100,7 @@ class Fitting:
         estimator.device_, estimator._precision = str(device), estimator.precision
         self._forget_measurements()
         if not self.goes_on:
-            estimator._expected_threshold = None
-            estimator._label_texts = label_texts
-            estimator._reading = {
-                "max_length": estimator.max_length,
-                "long_text": estimator.long_text,
-                "stride": estimator.stride,
-            }
+            self._begin(label_texts)
         file = None if estimator.checkpoint_dir is None else CheckpointFile(estimator.checkpoint_dir)
         saved = None if file is None else file.read()
         with joined_processes(device):
@@ -171,6 +165,13 @@ class Fitting:
             raise ValueError("checkpoint_dir cannot be used where warm_start=True goes on from an earlier fit.")
         if n_processes() > 1:
             raise ValueError("checkpoint_dir works in a single process. Train without it, or in one process.")
+
+    def _begin(self, label_texts: list[str] | None) -> None:
+        """Note what a later fit that goes on does not change."""
+        estimator = self.estimator
+        estimator._expected_threshold = None
+        estimator._label_texts = label_texts
+        estimator._reading = {name: getattr(estimator, name) for name in ("max_length", "long_text", "stride")}
 
     def _forget_measurements(self) -> None:
         self.estimator._prepared = self.estimator._input_ranges = None

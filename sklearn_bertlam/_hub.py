@@ -9,7 +9,7 @@ from typing import Any
 
 from ._model_card import model_card
 from ._persistence import FILES, save
-from .exceptions import HubError
+from .exceptions import HubError, first_line
 
 
 def push(
@@ -34,7 +34,7 @@ def push(
             api.create_repo(repo_id, private=private, exist_ok=True)
             commit = api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message=commit_message, revision=revision)
         except Exception as error:  # whatever the network stack of the hub client raises
-            raise HubError(f"{repo_id!r} could not be written to the hub: {_first_line(error)}") from error
+            raise HubError(f"{repo_id!r} could not be written to the hub: {first_line(error)}") from error
     return str(commit.commit_url)
 
 
@@ -47,8 +47,4 @@ def pull(repo_id: str, *, revision: str | None, token: str | bool | None, local_
             repo_id, revision=revision, local_files_only=local_files_only, allow_patterns=sorted(FILES)
         )
     except Exception as error:  # whatever the network stack of the hub client raises
-        raise HubError(f"{repo_id!r} could not be had from the hub: {_first_line(error)}") from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise HubError(f"{repo_id!r} could not be had from the hub: {first_line(error)}") from error

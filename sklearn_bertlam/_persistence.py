@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from .exceptions import SavedModelError, UnsavedParameterWarning
+from .exceptions import SavedModelError, UnsavedParameterWarning, first_line
 
 FORMAT = 1
 _CONFIG, _WEIGHTS, _ENCODER = "estimator.json", "model.safetensors", "encoder.json"
@@ -170,7 +170,7 @@ def load(cls: type, folder: str | os.PathLike, device: str) -> Any:
     try:
         return _build(cls, source, config, device)
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, OSError) as error:
-        raise _unreadable(source, f"{type(error).__name__}: {_first_line(error)}") from error
+        raise _unreadable(source, f"{type(error).__name__}: {first_line(error)}") from error
 
 
 def _read_config(source: Path, cls: type) -> dict[str, Any]:
@@ -295,7 +295,3 @@ def _sha256(file: Path) -> str:
 
 def _unreadable(source: Path, reason: str) -> SavedModelError:
     return SavedModelError(f"{source} cannot be loaded: {reason}. Save the estimator again.")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [""])[0]

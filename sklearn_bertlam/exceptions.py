@@ -30,6 +30,11 @@ class BertLamError(Exception):
     """Base of all errors raised on purpose by this package."""
 
 
+def first_line(error: Exception) -> str:
+    """Return the first line of what an error says, or its type where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 class InvalidTextError(BertLamError, ValueError):
     """The input is not a one-dimensional collection of strings."""
 

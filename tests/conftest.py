@@ -6,8 +6,8 @@ import socket
 import numpy as np
 import pytest
 import torch
-from transformers import BertConfig, BertModel, BertTokenizerFast
 
+from benchmarks.tiny import make_encoder
 from sklearn_bertlam import BertLamClassifier
 
 TEXTS = [
@@ -29,9 +29,6 @@ Y = np.array([[label in text for label in LABELS] for text in TEXTS], dtype=int)
 
 torch.set_num_threads(1)  # more only get in each other's way with networks this small
 
-_WORDS = sorted(set(" ".join(TEXTS).split()))
-_LETTERS = [chr(code) for code in range(ord("a"), ord("z") + 1)] + list("0123456789.:-")
-
 
 def pytest_addoption(parser):
     parser.addoption("--device", default="cpu", help="run the estimator tests on this device")
@@ -51,23 +48,7 @@ def tolerance(device):
 @pytest.fixture(scope="session")
 def tiny_encoder(tmp_path_factory):
     """Folder of a random BERT with two layers of 32 units and a vocabulary of letters and a few words."""
-    folder = tmp_path_factory.mktemp("encoder")
-    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *_WORDS, *_LETTERS, *("##" + letter for letter in _LETTERS)]
-    (folder / "vocab.txt").write_text("\n".join(dict.fromkeys(vocabulary)), encoding="utf-8")
-    tokenizer = BertTokenizerFast(str(folder / "vocab.txt"), do_lower_case=True)
-    tokenizer.save_pretrained(folder)
-    config = BertConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=64,
-        max_position_embeddings=64,
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        BertModel(config).save_pretrained(folder)
-    return str(folder)
+    return make_encoder(tmp_path_factory.mktemp("encoder"), TEXTS)
 
 
 @pytest.fixture
