@@ -206,6 +206,10 @@ class TextDataset(Dataset):
         """Return the data set of some of the rows; tokens and targets are shared, not copied."""
         return TextDataset(self.tokens, self.targets, self.sample_weight, self.rows[rows])
 
+    def with_tokens(self, tokens: RaggedTokens) -> TextDataset:
+        """Return the data set with other tokens of the same texts."""
+        return TextDataset(tokens, self.targets, self.sample_weight, self.rows)
+
     @property
     def lengths(self) -> np.ndarray:
         return self.tokens.lengths[self.rows]

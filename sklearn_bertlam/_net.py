@@ -26,6 +26,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from ._batches import PackedTexts, TextDataset, TextRows, TrainingBatches
 from ._checkpoints import CheckpointFile, random_states, restore_random_state
 from ._distributed import add_up, n_processes, process_index, use_own_random_stream
+from ._embedding_rows import only_rows_in_use
 from ._runtime import is_out_of_memory, kept_memory
 from ._tokens import RaggedTokens
 from .exceptions import LessMemoryWarning, OutOfMemoryError, TrainingDivergedError
@@ -248,6 +249,26 @@ def train(
     checkpoints: Checkpoints | None = None,
 ) -> Training:
     """Train ``module`` in place. With validation data, stop early and keep the best weights."""
+    with kept_memory(device), only_rows_in_use(module, data, validation) as (data, validation):
+        training = _train(module, criterion, data, validation, device, settings, checkpoints)
+    if not all(torch.isfinite(parameter).all() for parameter in module.parameters()):
+        raise TrainingDivergedError(
+            f"Training diverged: some weights are not finite after {len(training.history)} epoch(s). "
+            f"Lower learning_rate (it was {settings.learning_rate:g}) or "
+            f"head_learning_rate ({settings.head_learning_rate:g})."
+        )
+    return training
+
+
+def _train(
+    module: nn.Module,
+    criterion: nn.Module,
+    data: TextDataset,
+    validation: TextDataset | None,
+    device: torch.device,
+    settings: TrainingSettings,
+    checkpoints: Checkpoints | None,
+) -> Training:
     n_updates = settings.max_epochs * -(-len(data) // settings.batch_size)
     stopping = None if validation is None else StopEarly(validation, settings)
     net = TextNet(
@@ -275,16 +296,9 @@ def train(
     net.most_tokens_ = tokens_at_once(module, device, training=True)
     use_own_random_stream()
     try:
-        with kept_memory(device):
-            net.fit(data, None)
+        net.fit(data, None)
     finally:
         module.eval()
-    if not all(torch.isfinite(parameter).all() for parameter in module.parameters()):
-        raise TrainingDivergedError(
-            f"Training diverged: some weights are not finite after {len(net.history)} epoch(s). "
-            f"Lower learning_rate (it was {settings.learning_rate:g}) or "
-            f"head_learning_rate ({settings.head_learning_rate:g})."
-        )
     history = _history(net.history, len(data))
     return Training(history, len(history) if stopping is None else stopping.best_epoch_, net.interrupted_)
 

@@ -1,8 +1,9 @@
 """Exact self-attention of packed texts: every token attends to the tokens of its own text and to no other.
 
 T tokens of all texts one after another, h heads of d units. On CUDA torch's variable-length attention computes no padding.
-On a CPU, texts of like length are taken a few at a time, so that their scores stay in the processor's cache; that is several
-times faster there than ``scaled_dot_product_attention``, backward above all. Attention weights are not dropped.
+On a CPU, texts of like length are taken a few at a time, so that their scores stay in the processor's cache. Predictions use
+``scaled_dot_product_attention`` for that; training does not, whose backward pass there is several times slower than the one
+written out here. Attention weights are not dropped.
 """
 
 from __future__ import annotations
@@ -128,7 +129,7 @@ class SelfAttention:
         if self._varlen is not None and qkv.dtype in (torch.bfloat16, torch.float16):
             q, k, v = qkv.unbind(dim=1)
             return self._varlen(q, k, v, self.offsets, self.offsets, self.longest, self.longest)
-        if qkv.device.type == "cpu":
+        if qkv.device.type == "cpu" and torch.is_grad_enabled() and qkv.requires_grad:
             return _GroupedAttention.apply(qkv, self.groups)
         return torch.cat([_padded_attention(qkv[group.tokens], group) for group in self.groups])
 
@@ -160,9 +161,8 @@ class _GroupedAttention(torch.autograd.Function):
             attended = (attention @ v).view(group.n, -1, *v.shape[1:])  # (n, h, length, d)
             result[group.tokens] = group.unpad(attended.transpose(1, 2))
             weights.append(attention)
-        if ctx.needs_input_grad[0]:
-            ctx.save_for_backward(qkv, *weights)
-            ctx.groups = groups
+        ctx.save_for_backward(qkv, *weights)
+        ctx.groups = groups
         return result
 
     @staticmethod
@@ -170,7 +170,11 @@ class _GroupedAttention(torch.autograd.Function):
         qkv, *weights = ctx.saved_tensors
         result = torch.empty_like(qkv)
         for group, attention in zip(ctx.groups, weights, strict=True):
-            result[group.tokens] = _gradient(group, qkv, attention, gradients[0])
+            grid = group.pad(result[group.tokens])  # a view where there is no padding
+            for part, by_part in enumerate(_gradients(group, qkv, attention, gradients[0])):
+                grid[:, :, part] = by_part.view(group.n, -1, *by_part.shape[1:]).transpose(1, 2)
+            if group.slots is not None:
+                result[group.tokens] = group.unpad(grid)
         return result, None
 
 
@@ -181,17 +185,24 @@ def _heads_first(group: Group, qkv: torch.Tensor) -> Iterator[torch.Tensor]:
 
 
 def _attention_weights(q: torch.Tensor, k: torch.Tensor, group: Group) -> torch.Tensor:
-    scores = torch.baddbmm(q.new_empty(()), q, k.transpose(1, 2), beta=0, alpha=q.shape[-1] ** -0.5)
+    scores = _scaled_product(q, k.transpose(1, 2), q.shape[-1] ** -0.5)
     if group.mask is not None:
         scores.view(group.n, -1, *scores.shape[1:]).masked_fill_(~group.mask, -torch.inf)
     return scores.softmax(dim=-1)  # (n h, length, length)
 
 
-def _gradient(group: Group, qkv: torch.Tensor, attention: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
+def _gradients(
+    group: Group, qkv: torch.Tensor, attention: torch.Tensor, gradient: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return the gradients by queries, keys and values, each of shape (n h, length, d)."""
     q, k, v = _heads_first(group, qkv)
     g = group.pad(gradient[group.tokens]).transpose(1, 2).reshape(v.shape)
     by_weights = g @ v.transpose(1, 2)  # (n h, length, length)
-    by_scores = torch._softmax_backward_data(by_weights, attention, -1, attention.dtype).mul_(q.shape[-1] ** -0.5)
-    by_qkv = torch.stack([by_scores @ k, by_scores.transpose(1, 2) @ q, attention.transpose(1, 2) @ g])
-    grid = by_qkv.view(3, group.n, -1, *v.shape[1:]).permute(1, 3, 0, 2, 4)  # (n, length, 3, h, d)
-    return group.unpad(grid)
+    by_scores = torch._softmax_backward_data(by_weights, attention, -1, attention.dtype)
+    scale = q.shape[-1] ** -0.5
+    by_q, by_k = _scaled_product(by_scores, k, scale), _scaled_product(by_scores.transpose(1, 2), q, scale)
+    return by_q, by_k, attention.transpose(1, 2) @ g
+
+
+def _scaled_product(a: torch.Tensor, b: torch.Tensor, scale: float) -> torch.Tensor:
+    return torch.baddbmm(a.new_empty(()), a, b, beta=0, alpha=scale)
