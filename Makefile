@@ -9,7 +9,7 @@ PACKAGES := .venv-packages
 .PHONY: help demo test test-lowest lint docs trust packages audit format clean
 
 help:
-	@echo "make demo    train BERT-LAM on real text and compare it with simpler systems"
+	@echo "make demo    train BERT-LAM on 360 messages and compare it with simpler systems"
 	@echo "make test    run the tests and the linters"
 	@echo "make docs    build the documentation in docs/_build/html; warnings are errors"
 	@echo "make format  format the code"

@@ -142,8 +142,9 @@ def _write(options: argparse.Namespace) -> None:
             "",
             "\n\n".join(commands),
             "",
-            f"Means over draws of training documents, scored on {options.split}. BertLamClassifier has its defaults, the "
-            "threshold of the others is from five-fold cross-validation on the training documents.",
+            f"Means over draws of training documents (over seeds where all documents are drawn), scored on {options.split}. "
+            "BertLamClassifier has its defaults and reads the labels' descriptions; the threshold of the others is from "
+            "five-fold cross-validation on the training documents.",
             "",
             markdown_table(rows, columns, "learned from, system"),
         ]

@@ -138,15 +138,22 @@ def _fit(folder: Path, checkpoints: Path | None, result: Path) -> None:
 def _kill_save(folder: Path, n_kills: int, random: np.random.Generator) -> list[str]:
     """Kill a process that replaces a saved folder by another model, and read what is there."""
     _in_child(_make_two, folder).join()
-    seconds = _duration(_save_second, folder)
-    lost = []
-    for number in range(n_kills):
+    _in_child(_save_second, folder).join()
+    seconds = float((folder / "seconds").read_text())
+    lost, killed = [], 0
+    while killed < n_kills:
         _in_child(_save_first, folder).join()
-        _killed_after(_in_child(_save_second, folder), float(random.uniform(0.2, 1.0)) * seconds)
+        (folder / "saving").unlink(missing_ok=True)
+        child = _in_child(_save_second, folder)
+        while child.is_alive() and not (folder / "saving").exists():
+            time.sleep(0.001)
+        if not _killed_after(child, float(random.uniform(0.0, 1.0)) * seconds):
+            continue  # it was through
+        killed += 1
         reader = _in_child(_check_saved, folder)
         reader.join()
         if reader.exitcode != 0:
-            lost.append(f"save: after kill {number + 1} the folder is neither the old nor the new model")
+            lost.append(f"save: after kill {killed} the folder is neither the old nor the new model")
     return lost
 
 
@@ -162,7 +169,11 @@ def _save_first(folder: Path) -> None:
 
 
 def _save_second(folder: Path) -> None:
-    BertLamClassifier.load(folder / "second").save(folder / "model", overwrite=True)
+    clf = BertLamClassifier.load(folder / "second")
+    (folder / "saving").touch()
+    start = time.monotonic()
+    clf.save(folder / "model", overwrite=True)
+    (folder / "seconds").write_text(str(time.monotonic() - start))
 
 
 def _check_saved(folder: Path) -> None:

@@ -317,7 +317,8 @@ def _command(options: argparse.Namespace) -> str:
     words += [] if options.data is None else ["--data", options.data.name]
     words += [] if options.limit is None else ["--limit", str(options.limit)]
     words += ["--max-length", str(options.max_length), "--partitions", str(options.partitions)]
-    return shlex.join([*words, "--repeats", str(options.repeats)])
+    words += ["--repeats", str(options.repeats)] + ([] if options.out is None else ["--out", str(options.out)])
+    return shlex.join(words)
 
 
 def _settings(options: argparse.Namespace) -> str:

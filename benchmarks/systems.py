@@ -79,10 +79,10 @@ SYSTEMS = {
     "sgm-ge": System("SGM+GE", SGMClassifier, {"global_embedding": True}, **_WORDS, published=_published(0.710, 0.878)),
     "magnet": System("MAGNET", MAGNETClassifier, published=_published(0.696, 0.875)),
     "frozen": System("frozen embeddings + logistic regression", FrozenEncoderClassifier),
-    "cls": System("cls (the paper's NoLAM)", BERTClassifier, published=_published(0.690, 0.872)),
+    "cls": System("cls (as the paper's NoLAM)", BERTClassifier, published=_published(0.690, 0.872)),
     "mean": System("mean pooling", BertLamClassifier, {"attention": "mean"}),
     "document": System(
-        "document (the paper's BERT-LAM)",
+        "document (as the paper's BERT-LAM)",
         BertLamClassifier,
         {"attention": "document", "attention_scale": 1.0},
         published=_published(0.716, 0.888),

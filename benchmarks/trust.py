@@ -29,22 +29,48 @@ _CHECKS_PAGE = Path("docs/checks.md")
 
 
 class Part(NamedTuple):
-    """A measurement, the command that repeats it, and how its result reads."""
+    """A measurement, the command that repeats it, how its result reads, and whether it is as it should be."""
 
     command: str
     measure: Callable[[], dict[str, Any]]
     rows: Callable[[dict[str, Any]], dict[str, str]]
+    holds: Callable[[dict[str, Any]], bool]
 
 
 def _parts(minutes: float, n_kills: int, n_fits: int) -> dict[str, Part]:
     return {
-        "checks": Part(f"python -m benchmarks.checks --out {_CHECKS_PAGE}", _checks, _checks_rows),
-        "fuzz": Part(f"python -m benchmarks.fuzz --minutes {minutes:g}", lambda: _fuzz(minutes), _fuzz_rows),
-        "kills": Part(f"python -m benchmarks.kills --kills {n_kills}", lambda: _kills(n_kills), _kills_rows),
-        "load": Part(f"python -m benchmarks.load --fits {n_fits}", lambda: load.measure(n_fits), _load_rows),
-        "reproduce": Part("python -m benchmarks.reproduce", lambda: reproduce.measure(64), _reproduce_rows),
+        "checks": Part(
+            f"python -m benchmarks.checks --out {_CHECKS_PAGE}", _checks, _checks_rows, lambda result: not result["failed"]
+        ),
+        "fuzz": Part(
+            f"python -m benchmarks.fuzz --minutes {minutes:g}",
+            lambda: _fuzz(minutes),
+            _fuzz_rows,
+            lambda result: not result["failures"],
+        ),
+        "kills": Part(
+            f"python -m benchmarks.kills --kills {n_kills}",
+            lambda: _kills(n_kills),
+            _kills_rows,
+            lambda result: not result["lost"],
+        ),
+        "load": Part(
+            f"python -m benchmarks.load --fits {n_fits}",
+            lambda: load.measure(n_fits),
+            _load_rows,
+            lambda result: all(value for key, value in result.items() if key.endswith(("_agree", "_agrees"))),
+        ),
+        "reproduce": Part(
+            "python -m benchmarks.reproduce",
+            lambda: reproduce.measure(64),
+            _reproduce_rows,
+            lambda result: all(result["same"].values()),
+        ),
         "coverage": Part(
-            "python -m pytest -n auto --cov=sklearn_bertlam --cov=baselines --cov-branch", _coverage, _coverage_rows
+            "python -m pytest -n auto --cov=sklearn_bertlam --cov=baselines --cov-branch",
+            _coverage,
+            _coverage_rows,
+            lambda result: "failed" not in result["tests"],
         ),
     }
 
@@ -130,7 +156,7 @@ def _coverage_rows(result: dict[str, Any]) -> dict[str, str]:
 
 
 def main() -> int:
-    """Run what is asked for on the command line."""
+    """Run what is asked for on the command line; return 1 where something is not as it should be."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.trust", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -138,10 +164,10 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=5.0, help="of fuzzing")
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--fits", type=int, default=1000)
-    parser.add_argument("--parts", nargs="+", help="only these; all by default")
+    parser.add_argument("--parts", nargs="+", choices=list(_parts(0, 0, 0)), help="only these; all by default")
     options = parser.parse_args()
     parts = _parts(options.minutes, options.kills, options.fits)
-    rows = {}
+    rows, all_hold = {}, True
     for name, part in parts.items():
         file = options.out / f"{name}.json"
         if not file.is_file() and name in (options.parts or parts):
@@ -149,12 +175,13 @@ def main() -> int:
             write_atomically(file, {"command": part.command, "versions": _versions(), "result": part.measure()})
         if file.is_file():
             content = json.loads(file.read_text(encoding="utf-8"))
+            all_hold &= part.holds(content["result"])
             for title, value in part.rows(content["result"]).items():
                 rows[title] = {"value": value, "command": f"`{content['command']}`", "versions": content["versions"]}
     text = f"# Trust\n\n{markdown_table(rows, {'value': 'result', 'command': 'command', 'versions': 'with'}, 'what')}\n"
     options.out.with_suffix(".md").write_text(text, encoding="utf-8")
     print(text)
-    return 0
+    return 0 if all_hold else 1
 
 
 def _versions() -> str:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from itertools import islice
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +12,11 @@ import scipy.sparse as sp
 from scipy.special import expit
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, check_scalar
 
 from ._fitting import EVEN, EpochRange, Fitting
 from ._multilabel import MultilabelClassifierMixin
-from ._validation import check_pos_weight, check_texts, check_threshold
+from ._validation import check_pos_weight, check_texts, check_threshold, checked_batches
 
 if TYPE_CHECKING:  # torch takes seconds to import, so only fitting and predicting do it
     import torch
@@ -84,6 +82,9 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
     def _blank_module(self, encoder_config: dict | None) -> torch.nn.Module:
         """Return a module like the fitted one, whose weights are still to be loaded."""
 
+    def _prepare_to_go_on(self, data: TextDataset) -> None:
+        """Tell the fitted module of parameters that may change when training goes on."""
+
     def _learning_rate(self) -> float:
         """Return the peak learning rate of the encoder."""
         return self.learning_rate
@@ -123,20 +124,17 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
             If the input is not as described. All are ValueErrors.
         EncoderNotFoundError
             If there is no pretrained model of the given name.
+        TrainingDivergedError
+            If weights are no longer finite, mostly for too high a learning rate.
+        OutOfMemoryError
+            If memory does not suffice for a single text.
+        CheckpointError
+            If ``checkpoint_dir`` holds a checkpoint of another training, or a damaged one.
         """
-        with self._unchanged_if_it_fails():
-            Fitting(self).run(X, y, sample_weight)
+        fitting = Fitting(self)
+        with fitting.undone_if_it_fails():
+            fitting.run(X, y, sample_weight)
         return self
-
-    @contextmanager
-    def _unchanged_if_it_fails(self) -> Iterator[None]:
-        before = self.__dict__.copy()
-        try:
-            yield
-        except BaseException:
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
 
     def _make_criterion(self) -> torch.nn.Module:
         import torch
@@ -244,7 +242,7 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
         Parameters
         ----------
         texts : iterable of str
-            The texts, for instance the lines of a file; taken only as they are needed.
+            The texts, for instance the lines of a file; taken only as they are needed. Also what ``predict`` takes.
         method : {"predict", "predict_proba", "decision_function"}, default="predict"
             What to compute.
         batch_size : int, default=4096
@@ -254,6 +252,11 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
         ------
         result : {ndarray, csr_array} of shape (at most batch_size, n_labels)
             What ``method`` returns for the next texts, in their order.
+
+        Raises
+        ------
+        InvalidTextError
+            At the first text that is none, whose position in the stream it names. Those before its batch are predicted.
         """
         outputs: dict[str, Callable[..., Iterator]] = {
             "predict": self._predict_chunks,
@@ -262,12 +265,9 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
         }
         if method not in outputs:
             raise ValueError(f"method should be one of {sorted(outputs)}, got {method!r}.")
+        check_scalar(batch_size, "batch_size", Integral, min_val=1)
         check_is_fitted(self)
-        if isinstance(texts, str):
-            check_texts(texts)  # raises
-        stream = iter(texts)
-        batches = iter(lambda: list(islice(stream, batch_size)), [])
-        return outputs[method](check_texts(batch) for batch in batches)
+        return outputs[method](checked_batches(texts, batch_size))
 
     @property
     def threshold_(self) -> float | np.ndarray:
@@ -294,12 +294,12 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
         folder : str or path-like
             The folder to write.
         overwrite : bool, default=False
-            Whether to replace a folder that is not empty.
+            Whether to replace a folder that holds a saved classifier.
 
         Raises
         ------
         FileExistsError
-            If the folder is not empty and ``overwrite`` is False.
+            If the folder is not empty and ``overwrite`` is False, or holds files of others.
         TypeError
             If a label is neither a str nor a number.
         """

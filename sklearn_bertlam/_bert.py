@@ -1,7 +1,7 @@
 """BERT on packed tokens: what transformers' ``BertModel`` computes, without padding and with fewer passes over memory.
 
-The weights stay in the transformers model, so that it can be trained, saved and inspected as ever. Sums, normalisation and
-the stream between layers are in float32, matrix products in the precision that is asked for.
+The weights stay in the transformers model, so that it can be trained, saved and inspected as ever. Matrix products are in
+the precision that is asked for, sums and normalisation in float32; in predictions on a CPU, sums are part of the products.
 
 T tokens, H hidden units, h heads.
 """
@@ -9,7 +9,7 @@ T tokens, H hidden units, h heads.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import nn
@@ -21,8 +21,18 @@ from ._self_attention import SelfAttention
 _MODEL_TYPES = ("bert", "roberta", "xlm-roberta", "camembert")
 
 Linear = Callable[[torch.Tensor], torch.Tensor]
-Then = Linear | Literal["attention", "sum"]
-LinearFactory = Callable[[torch.Tensor, torch.Tensor, Then], Linear]
+AddingLinear = Callable[[torch.Tensor, torch.Tensor, float], torch.Tensor]
+Then = Linear | Literal["attention"]
+
+
+class LinearFactory(Protocol):
+    """Makes the functions of affine layers from their weight (out, in) and bias (out,)."""
+
+    def __call__(self, weight: torch.Tensor, bias: torch.Tensor, then: Then) -> Linear:
+        """Make a layer before self-attention, or before an activation, which belongs to the function."""
+
+    def adding(self, weight: torch.Tensor, bias: torch.Tensor) -> AddingLinear:
+        """Make a layer whose outputs are added to a residual: a function of inputs, residual and the part to drop."""
 
 
 def is_bert(model: nn.Module) -> bool:
@@ -42,10 +52,8 @@ class PackedBert:
     ----------
     model : Module
         A transformers model for which ``is_bert`` holds.
-    make_linear : callable
-        Makes the function of an affine layer from its weight (out, in), its bias (out,) and what comes after it:
-        self-attention, a sum, or an activation, which belongs to the function. It is called for each layer's query, key
-        and value in one, attention output, intermediate and output layer.
+    make_linear : LinearFactory
+        Called for each layer's query, key and value in one, attention output, intermediate and output layer.
     """
 
     def __init__(self, model: Any, make_linear: LinearFactory):
@@ -61,7 +69,7 @@ class PackedBert:
         x = self._embed(ids, positions)
         for layer in self.layers:
             x = layer(x, attend, self.training)
-        return x
+        return x.float()
 
     def _embed(self, ids: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         e = self.embeddings
@@ -94,45 +102,64 @@ class _Sublayer:
     """Affine layer, dropout, residual, normalisation."""
 
     def __init__(self, output: Any, make_linear: LinearFactory):
-        self.linear = make_linear(output.dense.weight, output.dense.bias, "sum")
+        self.linear = make_linear.adding(output.dense.weight, output.dense.bias)
         self.p = output.dropout.p
         self.norm = output.LayerNorm
 
     def __call__(self, x: torch.Tensor, residual: torch.Tensor, training: bool) -> torch.Tensor:
-        return _normalize(add_dropped(residual, self.linear(x), self.p, training), self.norm)
+        return _normalize(self.linear(x, residual, self.p if training else 0.0), self.norm)
 
 
 def _normalize(x: torch.Tensor, norm: nn.LayerNorm) -> torch.Tensor:
     return layer_norm(x, norm.normalized_shape, norm.weight, norm.bias, norm.eps)
 
 
-def linear_in(dtype: torch.dtype) -> LinearFactory:
-    """Return a factory of affine layers that compute in a type; gradients reach the weights in theirs."""
+class LinearIn:
+    """A factory of affine layers that compute in a type; gradients reach the weights in theirs."""
 
-    def make(weight: torch.Tensor, bias: torch.Tensor, then: Then) -> Linear:
-        weight, bias = weight.to(dtype), bias.to(dtype)
+    def __init__(self, dtype: torch.dtype):
+        self.dtype = dtype
+
+    def __call__(self, weight: torch.Tensor, bias: torch.Tensor, then: Then) -> Linear:
+        """Make a layer."""
+        dtype, weight, bias = self.dtype, weight.to(self.dtype), bias.to(self.dtype)
         if isinstance(then, str):
             return lambda x: linear(x.to(dtype), weight, bias)
         return lambda x: then(linear(x.to(dtype), weight, bias))
 
-    return make
+    def adding(self, weight: torch.Tensor, bias: torch.Tensor) -> AddingLinear:
+        """Make a layer that adds to a residual, in the residual's type."""
+        product = self(weight, bias, "attention")
+        return lambda x, residual, p: add_dropped(residual, product(x), p, p > 0)
 
 
-def packed_linear_in(dtype: torch.dtype, device: torch.device) -> LinearFactory:
-    """Like ``linear_in``, without gradients: on a CPU, weights are laid out once for the processor and GELU joined in."""
+class PackedLinearIn(LinearIn):
+    """Like ``LinearIn``, for predictions on a CPU: weights are laid out once for the processor, GELU and sums joined in."""
+
     operators: Any = torch.ops.mkldnn
-    plain = linear_in(dtype)
-    if device.type != "cpu" or dtype != torch.bfloat16 or not hasattr(operators, "_linear_pointwise"):
-        return plain
 
-    def make(weight: torch.Tensor, bias: torch.Tensor, then: Then) -> Linear:
+    def __call__(self, weight: torch.Tensor, bias: torch.Tensor, then: Then) -> Linear:
+        """Make a layer."""
         if not (isinstance(then, str) or is_gelu(then)):
-            return plain(weight, bias, then)
-        weight, bias = operators._reorder_linear_weight(weight.to(dtype), None), bias.to(dtype)
+            return super().__call__(weight, bias, then)
+        dtype, packed, bias = self.dtype, self._packed(weight), bias.to(self.dtype)
         activation = "none" if isinstance(then, str) else "gelu"
-        return lambda x: operators._linear_pointwise(x.to(dtype), weight, bias, activation, [], "none")
+        return lambda x: self.operators._linear_pointwise(x.to(dtype), packed, bias, activation, [], "none")
 
-    return make
+    def adding(self, weight: torch.Tensor, bias: torch.Tensor) -> AddingLinear:
+        """Make a layer that adds to a residual, in its own type."""
+        dtype, packed, bias = self.dtype, self._packed(weight), bias.to(self.dtype)
+        product = self.operators._linear_pointwise.binary
+        return lambda x, residual, p: product(x.to(dtype), residual.to(dtype), packed, bias, "add")
+
+    def _packed(self, weight: torch.Tensor) -> torch.Tensor:
+        return self.operators._reorder_linear_weight(weight.to(self.dtype), None)
+
+
+def linear_for_prediction(dtype: torch.dtype, device: torch.device) -> LinearIn:
+    """Return the fastest factory of affine layers without gradients."""
+    can_pack = device.type == "cpu" and dtype == torch.bfloat16 and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    return PackedLinearIn(dtype) if can_pack else LinearIn(dtype)
 
 
 def is_gelu(activation: Any) -> bool:

@@ -90,7 +90,7 @@ def describe(value: Any) -> str:
     """Return a parameter's value as text that is the same in another process."""
     if isinstance(value, np.random.RandomState):
         return "a RandomState"
-    return repr(value.tolist() if isinstance(value, np.ndarray) else value)
+    return repr(value.tolist() if hasattr(value, "tolist") else value)
 
 
 def random_states(random_state: np.random.RandomState) -> dict[str, Any]:

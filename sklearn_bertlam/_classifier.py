@@ -15,7 +15,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._base import NeuralTextClassifier
 from ._fitting import Fitting
-from ._validation import check_new_labels, check_targets, check_texts, object_array
+from ._validation import check_new_labels, check_targets, check_texts, in_order_of, object_array
+from .exceptions import InvalidTargetError
 
 if TYPE_CHECKING:
     import torch
@@ -105,7 +106,8 @@ class BertLamClassifier(NeuralTextClassifier):
         Whether fit goes on from the last fit's weights, with the same labels. Encoder, attention, dropout, label names and
         ``max_length`` stay as they were.
     checkpoint_dir : str, path-like or None, default=None
-        A folder that training is saved to after every epoch and every ten minutes. After it was killed, the same call of fit
+        A folder for one training, not for the many of a cross-validation, that is saved to after every epoch and every ten
+        minutes. After it was killed, the same call of fit
         with the same data goes on from there, on a CPU to the same model to the bit; callbacks start anew. Once it has
         ended, the same call gives the same model at once: delete the folder to train anew.
     callbacks : list of skorch callbacks or None, default=None
@@ -113,8 +115,9 @@ class BertLamClassifier(NeuralTextClassifier):
     device : str, default="auto"
         "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:N".
     precision : {"auto", "float32", "bfloat16"}, default="auto"
-        The type to compute in; weights stay in float32. "auto" is bfloat16 where products in it are clearly
-        faster on this device, which a stopwatch decides once per process; where a classifier is unpickled, anew.
+        The type to compute in; weights stay in float32. "auto" is bfloat16 where CUDA has it, and on a CPU
+        where products in it are clearly faster, which a stopwatch decides once per process; where a classifier is
+        unpickled, anew.
     random_state : int, RandomState instance or None, default=None
         Seed of weights, dropout and the order of texts. An int gives the same result on the same machine, as far as
         ``precision`` is the same.
@@ -309,6 +312,9 @@ class BertLamClassifier(NeuralTextClassifier):
             self._start_from_frozen_encoder(module, data, random_state, precision)
         return module
 
+    def _prepare_to_go_on(self, data):
+        self.module_.labels_per_update = self._n_labels_per_update(self.module_.label_tokens, data)
+
     def _blank_module(self, encoder_config):
         from ._encoders import make_model
 
@@ -329,13 +335,15 @@ class BertLamClassifier(NeuralTextClassifier):
     def _tokenize_labels(self) -> RaggedTokens | None:
         from ._tokens import tokenize
 
-        return None if self._label_texts is None else tokenize(self.tokenizer_, self._label_texts, self.max_length)
+        return (
+            None if self._label_texts is None else tokenize(self.tokenizer_, self._label_texts, self._reading["max_length"])
+        )
 
     def _n_labels_per_update(self, label_tokens: RaggedTokens | None, data: TextDataset) -> int:
         if label_tokens is None or self.labels_per_update is None:
             return self.n_labels_
         if self.labels_per_update != "auto":
-            return min(self.labels_per_update, self.n_labels_)
+            return min(int(self.labels_per_update), self.n_labels_)
         tokens_per_update = min(self.batch_size, len(data)) * data.lengths.mean()
         n_labels = int(max(_LABEL_TOKENS, _LABEL_SHARE * tokens_per_update) / label_tokens.lengths.mean())
         return min(max(1, n_labels), self.n_labels_)
@@ -391,8 +399,9 @@ class BertLamClassifier(NeuralTextClassifier):
         y : {array-like, sparse matrix, DataFrame} of shape (n_texts, n_labels)
             Indicator of 0, 1 and NaN (unknown), with the same columns in all calls. A part need not have every label.
         classes : sequence of shape (n_labels,), optional
-            The labels, one per column of y. By default they are those that ``fit`` would take, and after the first call
-            those that the estimator has; :meth:`add_labels` adds some.
+            The labels, one per column of y; columns of a DataFrame that have these names may be in another order. By
+            default the labels are those that ``fit`` would take, and after the first call those that the estimator has;
+            :meth:`add_labels` adds some.
         sample_weight : array-like of shape (n_texts,), optional
             Non-negative weights of the texts in the loss.
 
@@ -408,8 +417,9 @@ class BertLamClassifier(NeuralTextClassifier):
         ValueError
             With ``early_stopping=True``, ``threshold="tuned"`` or a ``checkpoint_dir``, which need all texts at once.
         """
-        with self._unchanged_if_it_fails():
-            Fitting(self, is_part=True).run(X, y, sample_weight, classes)
+        fitting = Fitting(self, is_part=True)
+        with fitting.undone_if_it_fails():
+            fitting.run(X, y, sample_weight, classes)
         return self
 
     def add_labels(self, labels):
@@ -433,8 +443,8 @@ class BertLamClassifier(NeuralTextClassifier):
         Raises
         ------
         ValueError
-            If the classifier does not read labels (it needs ``attention="label-wise"`` and names), if a label is there
-            already, or if ``threshold`` is an array for the labels so far.
+            If the classifier does not read labels (it needs ``attention="label-wise"`` and names), if a label or its text
+            is there already, or if ``threshold`` is an array for the labels so far.
         """
         import torch
 
@@ -442,14 +452,14 @@ class BertLamClassifier(NeuralTextClassifier):
         from ._tokens import tokenize
 
         check_is_fitted(self)
-        if self.attention != "label-wise" or self._label_texts is None:
+        if self.module_.attention != "label-wise" or self._label_texts is None:
             raise ValueError(
                 "Labels can be added where the classifier reads them: fit with attention='label-wise' and label_names, or "
                 "with a DataFrame y whose columns are names."
             )
         if np.ndim(self.threshold):
             raise ValueError("threshold has one value for each label so far. Set it to a number, or to one value more.")
-        classes, texts = check_new_labels(labels, self.classes_)
+        classes, texts = check_new_labels(labels, self.classes_, self._label_texts)
         all_tokens, new_tokens = (
             tokenize(self.tokenizer_, part, self._reading["max_length"]) for part in ([*self._label_texts, *texts], texts)
         )
@@ -543,7 +553,9 @@ class BertLamClassifier(NeuralTextClassifier):
 
         check_is_fitted(self)
         texts = check_texts(X)
-        targets = None if y is None else check_targets(y, len(texts)).matrix
+        targets = None if y is None else in_order_of(check_targets(y, len(texts)), self.classes_).matrix
+        if targets is not None and targets.shape[1] != self.n_labels_:
+            raise InvalidTargetError(f"y has {targets.shape[1]} columns but the classifier knows {self.n_labels_} labels.")
         self._input_ranges, self.inference_ = compare_with_int8(self, texts, targets)
         self._prepared = None
         fastest, speed, f1 = (self.inference_[key] for key in ("precision", "documents_per_second", "f1_micro"))

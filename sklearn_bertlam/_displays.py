@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._explanations import Explanation
 from ._report import multilabel_report
-from ._validation import check_targets
+from ._validation import check_targets, in_order_of
 
 _BLUE, _ORANGE, _GREEN, _GREY = "#0072b2", "#d55e00", "#009e73", "#777777"  # told apart by colour-blind eyes
 _WIDE = 20  # times the smallest number, from which on an axis is logarithmic
@@ -81,7 +81,7 @@ class ThresholdDisplay(_Display):
         Parameters
         ----------
         estimator : object
-            A fitted classifier with ``predict_proba``; its ``threshold_`` is marked, where it has one.
+            A fitted classifier with ``predict_proba``; its ``threshold_`` is marked, where it has one for what is drawn.
         X : iterable of length n
             The documents.
         y : {array-like, sparse matrix, DataFrame} of shape (n, n_labels)
@@ -97,10 +97,11 @@ class ThresholdDisplay(_Display):
             The drawn display.
         """
         scores = _probabilities(estimator, X)
+        y = _in_order(y, len(scores), estimator)
         column = None if label is None else _column(estimator.classes_, label)
         chosen = getattr(estimator, "threshold_", None)
         if np.ndim(chosen):
-            chosen = None if column is None else chosen[column]
+            chosen = "none" if column is None else chosen[column]
         return cls.from_predictions(y, scores, column=column, chosen=chosen, name=label, ax=ax)
 
     @classmethod
@@ -115,8 +116,8 @@ class ThresholdDisplay(_Display):
             The scores.
         column : int, optional
             The label; by default all together (micro).
-        chosen : float, optional
-            The threshold to mark; by default the one with the highest F1.
+        chosen : float or "none", optional
+            The threshold to mark, if any; by default the one with the highest F1.
         name : str, optional
             What the curves are of.
         ax : matplotlib Axes, optional
@@ -136,9 +137,11 @@ class ThresholdDisplay(_Display):
         precision, recall = precision[:-1], recall[:-1]
         total = precision + recall
         f1 = np.divide(2 * precision * recall, total, out=np.zeros_like(total), where=total > 0)
-        chosen = thresholds[np.argmax(f1)] if chosen is None else chosen
+        if chosen is None:
+            chosen = thresholds[np.argmax(f1)]
+        chosen = None if chosen == "none" else float(chosen)
         name = ("all labels" if column is None else f"label {column}") if name is None else name
-        return cls(thresholds, precision, recall, f1, chosen=float(chosen), name=name).plot(ax=ax)
+        return cls(thresholds, precision, recall, f1, chosen=chosen, name=name).plot(ax=ax)
 
     def plot(self, ax=None):
         """Draw the curves.
@@ -166,6 +169,12 @@ class ThresholdDisplay(_Display):
         ax.set(xlabel="threshold", title=str(self.name), ylim=(0, 1.02))
         ax.legend()
         return self
+
+
+def _in_order(y: Any, n: int, estimator: Any) -> Any:
+    """Return the targets with the columns in the order of the estimator's labels."""
+    classes = getattr(estimator, "classes_", None)
+    return y if not isinstance(classes, np.ndarray) else in_order_of(check_targets(y, n), classes).matrix
 
 
 def _column(classes: np.ndarray, label: Any) -> int:
@@ -395,8 +404,9 @@ class LabelReportDisplay(_Display):
             The drawn display.
         """
         check_is_fitted(estimator)
-        names = getattr(estimator, "classes_", None)
-        return cls.from_predictions(y, estimator.predict(X), label_names=names, train_counts=train_counts, ax=ax)
+        names, predicted = getattr(estimator, "classes_", None), estimator.predict(X)
+        y = _in_order(y, predicted.shape[0], estimator)
+        return cls.from_predictions(y, predicted, label_names=names, train_counts=train_counts, ax=ax)
 
     @classmethod
     def from_predictions(cls, y_true, y_pred, *, label_names=None, train_counts=None, ax=None):

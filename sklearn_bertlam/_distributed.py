@@ -53,6 +53,22 @@ def agreed(value: int, device: torch.device) -> int:
     return int(message.item())
 
 
+def agreed_number(value: float, device: torch.device) -> float:
+    """Like ``agreed``, of a number that is not whole."""
+    if not is_distributed():
+        return value
+    message = torch.tensor([value], device=device)
+    dist.broadcast(message, src=0)
+    return float(message.item())
+
+
+def copy_from_first(tensors: Iterable[torch.Tensor]) -> None:
+    """Give all processes the first one's tensors."""
+    if is_distributed():
+        for tensor in tensors:
+            dist.broadcast(tensor, src=0)
+
+
 def use_own_random_stream() -> None:
     """Draw other dropout masks than the other processes."""
     if process_index() > 0:

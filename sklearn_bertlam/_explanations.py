@@ -115,7 +115,7 @@ def explain(estimator: Any, texts: list[str], labels: Sequence | None, influence
     logits = estimator.decision_function(texts)
     predicted = estimator._labels(logits)
     predicted = predicted.toarray() if estimator.sparse_output_ else predicted
-    attention = None if estimator.attention == "cls" else estimator._attention_of_tokens(texts)
+    attention = None if estimator.module_.attention == "cls" else estimator._attention_of_tokens(texts)
     explanations = []
     for row, text in enumerate(texts):
         words, spans = words_of_tokens(estimator.tokenizer_, text, **estimator._reading)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
@@ -14,6 +16,7 @@ from ._stratification import stratify
 from ._thresholds import cautious_thresholds
 from ._validation import (
     Targets,
+    check_classes,
     check_label_counts,
     check_label_names,
     check_pos_weight,
@@ -21,6 +24,7 @@ from ._validation import (
     check_targets,
     check_texts,
     check_threshold,
+    in_order_of,
 )
 from .exceptions import InvalidTargetError, TrainingInterruptedWarning
 
@@ -33,6 +37,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, so only fitting and predicti
 EVEN = 0.5  # as probable as not
 _MOST_WINDOWS_IN_TRAINING = 16  # training keeps what every token went through
 _NO_MATTER = {"checkpoint_dir", "verbose", "device", "callbacks"}  # to which model training leads
+_NOT_OF_THE_NETWORK = _NO_MATTER | {"label_names", "pos_weight", "threshold", "random_state"}
 
 
 class EpochRange(NamedTuple):
@@ -64,6 +69,25 @@ class Fitting:
         self.is_part = is_part
         self.goes_on = estimator.__sklearn_is_fitted__() and (is_part or estimator.warm_start)
 
+    @contextmanager
+    def undone_if_it_fails(self) -> Iterator[None]:
+        """Leave the estimator as it was where the block raises an error."""
+        estimator, before = self.estimator, self.estimator.__dict__.copy()
+        weights = self._copy_of_weights() if self.goes_on else None
+        try:
+            yield
+        except BaseException:
+            estimator.__dict__.clear()
+            estimator.__dict__.update(before)
+            if weights is not None:
+                estimator.module_.load_state_dict(weights)
+                estimator.module_.to(estimator.device_)
+                estimator._prepared = None
+            raise
+
+    def _copy_of_weights(self) -> dict[str, torch.Tensor]:
+        return {name: value.detach().cpu().clone() for name, value in self.estimator.module_.state_dict().items()}
+
     def run(self, X: Any, y: Any, sample_weight: Any, classes: Any = None) -> None:
         """Check everything, then train."""
         import torch
@@ -81,7 +105,7 @@ class Fitting:
 
         estimator = self.estimator
         texts = check_texts(X)
-        targets = check_targets(y, len(texts))
+        targets = self._in_order(check_targets(y, len(texts)), classes)
         weights = mean_one_weights(check_sample_weight(sample_weight, len(texts)), targets.matrix)
         labels, label_texts = self._check_labels(targets, classes)
         if not self.is_part:
@@ -117,11 +141,16 @@ class Fitting:
 
     # -------------------------------------------------------------------------------------------------------------- checks
 
+    def _in_order(self, targets: Targets, classes: Any) -> Targets:
+        if classes is not None:
+            return in_order_of(targets, list(classes))
+        return in_order_of(targets, self.estimator.classes_.tolist()) if self.goes_on else targets
+
     def _check_labels(self, targets: Targets, classes: Any) -> tuple[np.ndarray, list[str] | None]:
         """Return the labels and their texts, which are the fitted ones where training goes on."""
         estimator = self.estimator
         n_labels = targets.matrix.shape[1]
-        columns = targets.columns if classes is None else list(classes)
+        columns = targets.columns if classes is None else check_classes(classes)
         if columns is not None and len(columns) != n_labels:
             raise InvalidTargetError(f"classes has {len(columns)} label(s), but y has {n_labels} column(s).")
         if self.goes_on and n_labels == estimator.n_labels_ and columns in (None, estimator.classes_.tolist()):
@@ -172,6 +201,8 @@ class Fitting:
         estimator._expected_threshold = None
         estimator._label_texts = label_texts
         estimator._reading = {name: getattr(estimator, name) for name in ("max_length", "long_text", "stride")}
+        given = estimator.get_params(deep=False)
+        estimator._built_with = {name: value for name, value in given.items() if name not in _NOT_OF_THE_NETWORK}
 
     def _forget_measurements(self) -> None:
         self.estimator._prepared = self.estimator._input_ranges = None
@@ -225,7 +256,9 @@ class Fitting:
         estimator = self.estimator
         tunes_threshold = self._tunes_threshold()
         data, held_out = self._split(data, random_state)
-        if not self.goes_on:
+        if self.goes_on:
+            estimator._prepare_to_go_on(data)
+        else:
             estimator.module_ = self._first_module(data, random_state, precision, checkpoints)
         settings = self._settings(len(data), random_state, precision)
         criterion = estimator._make_criterion().to(estimator.device_)
@@ -267,10 +300,10 @@ class Fitting:
 
         estimator = self.estimator
         return TrainingSettings(
-            learning_rate=estimator._learning_rate(),
-            head_learning_rate=estimator._head_learning_rate(),
-            weight_decay=estimator.weight_decay,
-            warmup_fraction=estimator.warmup_fraction,
+            learning_rate=float(estimator._learning_rate()),  # checkpoints hold no scalars of numpy
+            head_learning_rate=float(estimator._head_learning_rate()),
+            weight_decay=float(estimator.weight_decay),
+            warmup_fraction=float(estimator.warmup_fraction),
             max_gradient_norm=estimator._max_gradient_norm,
             batch_size=estimator.batch_size,
             max_epochs=self._n_epochs(n_texts),
@@ -296,7 +329,8 @@ class Fitting:
         given = self.estimator.get_params(deep=False)
         parameters = {name: describe(value) for name, value in given.items() if name not in _NO_MATTER}
         arrays = data.tokens.ids, data.tokens.offsets, data.targets.indices, data.targets.indptr, data.targets.data
-        identity = parameters | {"the data": fingerprint(*arrays, data.sample_weight)}
+        labels = {"the labels": describe(self.estimator.classes_), "their texts": describe(self.estimator._label_texts)}
+        identity = parameters | labels | {"the data": fingerprint(*arrays, data.sample_weight)}
         if saved is not None:
             file.check(saved["identity"], identity)
         return Checkpoints(file, {"identity": identity, "seed": seed}, saved)

@@ -118,7 +118,8 @@ class _BinaryProblems:
 def _choose_strength(problems: _BinaryProblems, held_out: np.ndarray, rest: np.ndarray) -> float:
     if len(held_out) == 0:
         return _STRENGTHS[0]
-    labels = np.argsort(-np.diff(problems.columns.indptr), kind="stable")[:_MOST_LABELS_TO_CHOOSE_ON]
+    n_positive = np.asarray(sp.csc_array(problems.columns == 1).sum(axis=0)).ravel()
+    labels = np.argsort(-n_positive, kind="stable")[:_MOST_LABELS_TO_CHOOSE_ON]
     losses = [
         sum(problems.loss(label, held_out, *problems.fit(label, rest, strength)) for label in labels)
         for strength in _STRENGTHS
@@ -127,7 +128,8 @@ def _choose_strength(problems: _BinaryProblems, held_out: np.ndarray, rest: np.n
 
 
 def _threshold(problems: _BinaryProblems, held_out: np.ndarray, rest: np.ndarray, strength: float) -> float:
-    """Return the threshold that suits the micro-F1 of the held-out documents."""
+    """Return the threshold that suits the micro-F1 of the held-out documents, those of no weight left out."""
+    held_out = held_out[problems.sample_weight[held_out] > 0]
     known = problems.columns[held_out].toarray()
     scores = np.empty(known.shape)
     for label in range(known.shape[1]):

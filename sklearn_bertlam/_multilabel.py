@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.base import ClassifierMixin
 
-from ._validation import check_sample_weight, check_targets
+from ._validation import check_sample_weight, check_targets, in_order_of
 
 
 class MultilabelClassifierMixin(ClassifierMixin):
@@ -19,7 +19,7 @@ class MultilabelClassifierMixin(ClassifierMixin):
         X : iterable of str, shape (n_texts,)
             The texts.
         y : {array-like, sparse matrix, DataFrame} of shape (n_texts, n_labels)
-            Indicator of 0 and 1; NaN entries do not count.
+            Indicator of 0 and 1; NaN entries do not count. Columns named as ``classes_`` may be in any order.
         sample_weight : array-like of shape (n_texts,), optional
             Non-negative weights of the texts.
 
@@ -30,7 +30,7 @@ class MultilabelClassifierMixin(ClassifierMixin):
         """
         predicted = self.predict(X)
         predicted = predicted.toarray() if hasattr(predicted, "toarray") else predicted
-        actual = check_targets(y, len(predicted)).matrix.toarray()
+        actual = in_order_of(check_targets(y, len(predicted)), self.classes_).matrix.toarray()
         if actual.shape != predicted.shape:
             raise ValueError(f"y has {actual.shape[1]} columns but the classifier knows {predicted.shape[1]} labels.")
         right = ((predicted == actual) | np.isnan(actual)).all(axis=1)

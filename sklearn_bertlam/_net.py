@@ -25,7 +25,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from ._batches import PackedTexts, TextDataset, TextRows, TrainingBatches
 from ._checkpoints import CheckpointFile, random_states, restore_random_state
-from ._distributed import add_up, n_processes, process_index, use_own_random_stream
+from ._distributed import add_up, agreed_number, copy_from_first, n_processes, process_index, use_own_random_stream
 from ._embedding_rows import only_rows_in_use
 from ._runtime import is_out_of_memory, kept_memory
 from ._tokens import RaggedTokens
@@ -166,13 +166,19 @@ class TextNet(NeuralNet):
     def _has(self, name: str) -> bool:
         return bool(getattr(self.module_, name, False))
 
-    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
+    def fit_loop(self, X, y=None, epochs=None, **fit_params):
         """Remember an interruption from the keyboard; skorch ends training on it, as it does when a callback stops early."""
         try:
-            super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
+            return super().fit_loop(X, y, epochs=epochs, **fit_params)
+        except _StopTraining:
+            raise
         except KeyboardInterrupt:
             self.interrupted_ = True
             raise
+
+
+class _StopTraining(KeyboardInterrupt):
+    """The way to end training in skorch."""
 
 
 def autocast(device: torch.device, precision: torch.dtype) -> torch.autocast:
@@ -252,12 +258,15 @@ def train(
     with kept_memory(device), only_rows_in_use(module, data, validation) as (data, validation):
         training = _train(module, criterion, data, validation, device, settings, checkpoints)
     if not all(torch.isfinite(parameter).all() for parameter in module.parameters()):
-        raise TrainingDivergedError(
-            f"Training diverged: some weights are not finite after {len(training.history)} epoch(s). "
-            f"Lower learning_rate (it was {settings.learning_rate:g}) or "
-            f"head_learning_rate ({settings.head_learning_rate:g})."
-        )
+        raise TrainingDivergedError(_diverged(len(training.history), settings))
     return training
+
+
+def _diverged(n_epochs: int, settings: TrainingSettings) -> str:
+    return (
+        f"Training diverged: some weights are not finite after {n_epochs} epoch(s). "
+        f"Lower learning_rate (it was {settings.learning_rate:g}) or head_learning_rate ({settings.head_learning_rate:g})."
+    )
 
 
 def _train(
@@ -295,6 +304,7 @@ def _train(
     )
     net.most_tokens_ = tokens_at_once(module, device, training=True)
     use_own_random_stream()
+    copy_from_first(module.state_dict().values())
     try:
         net.fit(data, None)
     finally:
@@ -356,6 +366,10 @@ class StopEarly(Callback):
         self.best_weights_ = _copy_of_weights(net.module_)
         self.best_score_ = self._scores(net)["valid_average_precision"]
 
+    def on_epoch_begin(self, net, **kwargs):
+        if self.epoch_ - self.best_epoch_ >= self.settings.n_iter_no_change:
+            raise _StopTraining
+
     def on_epoch_end(self, net, **kwargs):
         self.epoch_ += 1
         scores = self._scores(net)
@@ -364,8 +378,6 @@ class StopEarly(Callback):
         if scores["valid_average_precision"] > self.best_score_:
             self.best_score_, self.best_epoch_ = scores["valid_average_precision"], self.epoch_
             self.best_weights_ = _copy_of_weights(net.module_)
-        elif self.epoch_ - self.best_epoch_ >= self.settings.n_iter_no_change:
-            raise KeyboardInterrupt  # the way to end training in skorch
 
     def on_train_end(self, net, **kwargs):
         if self.best_epoch_ != self.epoch_ or net.interrupted_:
@@ -378,13 +390,17 @@ class StopEarly(Callback):
         targets = self.validation.known_targets.toarray()
         weights = self.validation.sample_weight[self.validation.rows]
         loss = net.get_loss(torch.from_numpy(logits).to(net.device), (targets, weights))
-        known = ~np.isnan(targets)
+        if not np.isfinite(logits).all():
+            raise TrainingDivergedError(_diverged(len(net.history), self.settings))
+        known = ~np.isnan(targets) & (weights[:, None] > 0)
+        weights = np.broadcast_to(weights[:, None], known.shape)[known]
         actual, predicted = targets[known] == 1, (expit(logits) > self.settings.threshold)[known]
-        total = int(actual.sum() + predicted.sum())
+        hits, total = float(weights @ (actual & predicted)), float(weights @ actual + weights @ predicted)
+        precision = average_precision_score(actual, logits[known], sample_weight=weights) if actual.any() else 0.0
         return {
             "valid_loss": float(loss),
-            "valid_f1_micro": 2 * int((actual & predicted).sum()) / total if total else 0.0,
-            "valid_average_precision": float(average_precision_score(actual, logits[known])) if actual.any() else 0.0,
+            "valid_f1_micro": 2 * hits / total if total else 0.0,
+            "valid_average_precision": agreed_number(float(precision), torch.device(net.device)),
         }
 
 

@@ -41,6 +41,7 @@ _FACTS = (
     "sparse_output_",
     "_label_texts",
     "_reading",
+    "_built_with",
     "_precision",
     "_expected_threshold",
 )
@@ -48,11 +49,18 @@ _FACTS = (
 
 def save(estimator: Any, folder: str | os.PathLike, overwrite: bool) -> None:
     """Write a fitted estimator to a folder, which is there completely or not at all."""
-    target = Path(folder)
+    target = Path(folder).resolve()
     if target.exists() and not target.is_dir():
         raise FileExistsError(f"{target} is a file. Give the name of a folder.")
-    if target.is_dir() and any(target.iterdir()) and not overwrite:
+    there = {file.name for file in target.iterdir()} if target.is_dir() else set()
+    if there and not overwrite:
         raise FileExistsError(f"The folder {target} is not empty. Give another one, or use overwrite=True to replace it.")
+    others = sorted(there - FILES - {"README.md"})
+    if others:
+        raise FileExistsError(
+            f"overwrite=True replaces a saved classifier, but {target} holds other files, which it would delete: "
+            f"{', '.join(others[:5])}. Give another folder."
+        )
     target.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
@@ -129,10 +137,8 @@ def _config(estimator: Any) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     """Return a value as JSON knows it."""
-    if isinstance(value, np.ndarray):
+    if hasattr(value, "tolist"):  # numpy and pandas
         return _plain(value.tolist())
-    if isinstance(value, np.generic):
-        return value.item()
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     if isinstance(value, Mapping):
@@ -229,7 +235,7 @@ def _build(cls: type, source: Path, config: dict[str, Any], device: str) -> Any:
     if config["tuned_threshold"] is not None:
         estimator._tuned_threshold = np.array(config["tuned_threshold"])
     estimator.tokenizer_ = load_tokenizer(source)
-    encoder = json.loads((source / _ENCODER).read_text(encoding="utf-8")) if (source / _ENCODER).exists() else None
+    encoder = json.loads((source / _ENCODER).read_text(encoding="utf-8")) if _ENCODER in config["files"] else None
     estimator.module_ = _make_module(estimator, encoder, load_file(source / _WEIGHTS), config["labels_per_update"])
     return estimator
 
@@ -265,8 +271,10 @@ def restore_network(estimator: Any, plain: Mapping[str, Any]) -> None:
 def _make_module(estimator: Any, encoder: dict | None, weights: Mapping[str, Any], labels_per_update: int | None) -> Any:
     from ._runtime import isolated_torch_random_state, resolve_device
 
+    as_fitted = object.__new__(type(estimator))  # its parameters may have been set otherwise since
+    as_fitted.__dict__.update(estimator.__dict__ | estimator._built_with)
     with isolated_torch_random_state(np.random.RandomState(0), resolve_device("cpu")):
-        module = estimator._blank_module(encoder)
+        module = as_fitted._blank_module(encoder)
     module.load_state_dict(weights)
     if labels_per_update is not None:
         module.labels_per_update = int(labels_per_update)

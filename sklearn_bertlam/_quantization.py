@@ -11,13 +11,15 @@ References
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 
-from ._bert import Linear, Then, is_gelu, linear_in
+from ._bert import AddingLinear, Linear, LinearIn, Then, is_gelu
 
 _LEVELS = 255
+_LARGEST_WEIGHT = 127
 _SMALLEST = 1e-6
 
 
@@ -38,7 +40,7 @@ class InputRanges:
     """
 
     def __init__(self, dtype: torch.dtype):
-        self.make_linear = linear_in(dtype)
+        self.make_linear = LinearIn(dtype)
         self.ranges: list[Range] = []
 
     def __call__(self, weight: torch.Tensor, bias: torch.Tensor, then: Then) -> Linear:
@@ -54,35 +56,62 @@ class InputRanges:
 
         return noting
 
+    def adding(self, weight: torch.Tensor, bias: torch.Tensor) -> AddingLinear:
+        """Make a layer that adds to a residual."""
+        product = self(weight, bias, "attention")
+        return lambda x, residual, p: residual + product(x)
+
 
 class Int8Linears:
     """A factory of 8-bit affine layers.
 
     Parameters
     ----------
-    ranges : list of Range
-        From ``InputRanges``, for layers that are made in the same order.
+    ranges : list of (array, array)
+        The smallest and largest inputs, as from ``InputRanges``, for layers that are made in the same order.
     """
 
-    def __init__(self, ranges: list[Range]):
-        self.ranges = ranges
+    def __init__(self, ranges: Sequence[Sequence]):
+        self.ranges = [Range(*map(torch.as_tensor, one)) for one in ranges]
         self.n_made = 0
         self.previous_gives_levels = False
 
     def __call__(self, weight: torch.Tensor, bias: torch.Tensor, then: Then) -> Linear:
         """Make a layer; one with GELU hands levels, not numbers, to the layer after it."""
-        given_levels, fused = self.previous_gives_levels, is_gelu(then)
-        self.previous_gives_levels = fused
-        low, high = self.ranges[self.n_made]
-        self.n_made += 1
-        smoothing = torch.ones_like(low) if given_levels else _smoothing(low, high, weight)
-        quantizer = _Quantizer(low / smoothing, high / smoothing, smoothing)
-        output = _Output(torch.bfloat16 if then == "attention" else torch.float32)
-        if fused:
+        quantizer, weights = self._quantized(weight, bias)
+        if is_gelu(then):
+            self.previous_gives_levels = True
             following = _Quantizer(*self.ranges[self.n_made], torch.ones(len(weight)))
-            output = _Output(torch.uint8, following.scale, following.zero_point, "gelu")
-        linear = _int8_linear(weight * smoothing, bias, quantizer, given_levels, output)
-        return linear if fused or isinstance(then, str) else lambda x: then(linear(x))
+            output: tuple = (following.scale, following.zero_point, torch.uint8, "gelu", [], "none")
+        else:
+            output = (1.0, 0, torch.bfloat16, "none", [], "none")
+
+        def linear(x: torch.Tensor) -> torch.Tensor:
+            return torch.ops.onednn.qlinear_pointwise(*quantizer(x), *weights, *output)
+
+        return linear if is_gelu(then) or isinstance(then, str) else lambda x: then(linear(x))
+
+    def adding(self, weight: torch.Tensor, bias: torch.Tensor) -> AddingLinear:
+        """Make a layer that adds to a residual, in bfloat16."""
+        quantizer, (*weights, bias) = self._quantized(weight, bias)
+        output: tuple = (1.0, 0, torch.bfloat16, 1.0, 0, "add", 1.0, "none", [], "none")
+
+        def adding(x: torch.Tensor, residual: torch.Tensor, p: float) -> torch.Tensor:
+            residual = residual.to(torch.bfloat16)
+            return torch.ops.onednn.qlinear_pointwise.binary(*quantizer(x), *weights, residual, bias, *output)
+
+        return adding
+
+    def _quantized(self, weight: torch.Tensor, bias: torch.Tensor) -> tuple[_Quantizer, tuple[torch.Tensor, ...]]:
+        """Return what quantizes the inputs of the next layer, and its weights as the operators take them."""
+        low, high = self.ranges[self.n_made]
+        smoothing = torch.ones_like(low) if self.previous_gives_levels else _smoothing(low, high, weight)
+        quantizer = _Quantizer(low / smoothing, high / smoothing, smoothing, self.previous_gives_levels)
+        self.n_made, self.previous_gives_levels = self.n_made + 1, False
+        weight = weight * smoothing
+        scales = weight.abs().amax(dim=1).clamp(min=_SMALLEST) / _LARGEST_WEIGHT  # (out,)
+        integers = torch.ops.onednn.qlinear_prepack((weight / scales[:, None]).round().to(torch.int8), None)
+        return quantizer, (integers, scales, torch.zeros(len(weight), dtype=torch.long), bias.float())
 
 
 def _smoothing(low: torch.Tensor, high: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
@@ -93,37 +122,18 @@ def _smoothing(low: torch.Tensor, high: torch.Tensor, weight: torch.Tensor) -> t
 
 
 class _Quantizer:
-    def __init__(self, low: torch.Tensor, high: torch.Tensor, smoothing: torch.Tensor):
+    def __init__(self, low: torch.Tensor, high: torch.Tensor, smoothing: torch.Tensor, given_levels: bool = False):
         lowest = min(float(low.min()), 0.0)
         self.scale = max(float(high.max()) - lowest, _SMALLEST) / _LEVELS
         self.zero_point = round(-lowest / self.scale)
         self.factor = 1 / (smoothing * self.scale)
+        self.given_levels = given_levels
 
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        return (x * self.factor).add_(self.zero_point).round_().clamp_(0, _LEVELS).to(torch.uint8)
-
-
-class _Output(NamedTuple):
-    dtype: torch.dtype
-    scale: float = 1.0
-    zero_point: int = 0
-    activation: str = "none"
-
-
-def _int8_linear(
-    weight: torch.Tensor, bias: torch.Tensor, quantizer: _Quantizer, given_levels: bool, output: _Output
-) -> Linear:
-    operators: Any = torch.ops.onednn
-    weight_scales = weight.abs().amax(dim=1).clamp(min=_SMALLEST) / 127  # (out,)
-    integers = operators.qlinear_prepack((weight / weight_scales[:, None]).round().to(torch.int8), None)
-    weights = (integers, weight_scales, torch.zeros(len(weight), dtype=torch.long), bias.float())
-    result = (output.scale, output.zero_point, output.dtype, output.activation)
-
-    def linear(x: torch.Tensor) -> torch.Tensor:
-        levels = x if given_levels else quantizer(x)
-        return operators.qlinear_pointwise(levels, quantizer.scale, quantizer.zero_point, *weights, *result, [], "none")
-
-    return linear
+    def __call__(self, x: torch.Tensor) -> tuple[torch.Tensor, float, int]:
+        """Return levels with their scale and zero point."""
+        if not self.given_levels:
+            x = (x * self.factor).add_(self.zero_point).round_().clamp_(0, _LEVELS).to(torch.uint8)
+        return x, self.scale, self.zero_point
 
 
 def has_int8() -> bool:

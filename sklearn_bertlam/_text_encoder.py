@@ -11,7 +11,7 @@ from torch.nn.functional import pad
 
 from . import _attention
 from ._batches import PackedTexts, TextRows
-from ._bert import LinearFactory, PackedBert, is_bert, linear_in, packed_linear_in
+from ._bert import LinearFactory, LinearIn, PackedBert, is_bert, linear_for_prediction
 from ._tokens import RaggedTokens
 
 _TOKENS_AT_ONCE = 8192
@@ -62,7 +62,7 @@ class TextEncoder(nn.Module):
         if not is_bert(self.encoder):
             return [self._encode_padded(batch) for batch in batches]
         ids, positions = (torch.cat([getattr(batch, name) for batch in batches]) for name in ("ids", "positions"))
-        make_linear = linear_in(self._precision())
+        make_linear = LinearIn(self._precision())
         with full_precision(ids):
             encoder = encoder or PackedBert(self.encoder, make_linear)
             tokens = _in_parts(encoder, ids, positions, [length for batch in batches for length in batch.lengths])  # (T, H)
@@ -91,7 +91,7 @@ class TextEncoder(nn.Module):
         """Lay out the encoder's weights once for many batches of a prediction; None where it is not of the kind of BERT."""
         if not is_bert(self.encoder):
             return None
-        make_linear = make_linear or packed_linear_in(self._precision(), self._device)
+        make_linear = make_linear or linear_for_prediction(self._precision(), self._device)
         with torch.autocast(self._device.type, enabled=False):
             return PackedBert(self.encoder, make_linear)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 
@@ -95,22 +94,17 @@ def tokenize(
             f"stride={stride} leaves nothing new for the next window of max_length={max_length}, of which "
             f"{n_prefix + n_suffix} are special tokens. Use a stride below {room}."
         )
-    most_in_windows = None if most_windows is None else max_length + (most_windows - 1) * (room - stride)
-    most = {"truncate": max_length, "head-tail": None, "windows": most_in_windows}[long_text]
+    most: int | None = max_length
+    if long_text == "windows":
+        most = None if most_windows is None else max_length + (most_windows - 1) * (room - stride)
+    n_tail = n_suffix + (room // 2 if long_text == "head-tail" else 0)
     pieces, lengths = [np.empty(0, dtype=np.int32)], [0]
-    with _quiet_about_length(tokenizer):
-        for start in range(0, len(texts), _TEXTS_PER_CALL):
-            encoded = tokenizer(
-                [encodable(text) for text in texts[start : start + _TEXTS_PER_CALL]],
-                return_attention_mask=False,
-                return_token_type_ids=False,
-                truncation=most is not None,
-                max_length=most,
-            )["input_ids"]
-            if long_text == "head-tail":
-                encoded = [_head_and_tail(ids, max_length, n_prefix + room - room // 2) for ids in encoded]
-            lengths.extend(map(len, encoded))
-            pieces.append(np.fromiter(chain.from_iterable(encoded), dtype=np.int32))
+    for start in range(0, len(texts), _TEXTS_PER_CALL):
+        part = [encodable(text) for text in texts[start : start + _TEXTS_PER_CALL]]
+        encoded = _encode(tokenizer, part, return_attention_mask=False, return_token_type_ids=False)["input_ids"]
+        encoded = [_cut(ids, most, n_tail) for ids in encoded]
+        lengths.extend(map(len, encoded))
+        pieces.append(np.fromiter(chain.from_iterable(encoded), dtype=np.int32))
     pad_id = 0 if tokenizer.pad_token_id is None else tokenizer.pad_token_id
     window = max_length if long_text == "windows" else None
     return RaggedTokens(
@@ -132,8 +126,7 @@ def words_of_tokens(
     """
     n_prefix, n_suffix = _count_special_tokens(tokenizer)
     room = max_length - n_prefix - n_suffix
-    with _quiet_about_length(tokenizer):
-        encoded = tokenizer(text, return_offsets_mapping=True, truncation=False)
+    encoded = _encode(tokenizer, text, return_offsets_mapping=True)
     numbers = [-1 if number is None else number for number in encoded.word_ids()]
     spans: dict[int, tuple[int, int]] = {}
     for number, (start, stop) in zip(numbers, encoded["offset_mapping"], strict=True):
@@ -141,42 +134,41 @@ def words_of_tokens(
             spans[number] = (spans.get(number, (start, stop))[0], stop)
     order = {number: rank for rank, number in enumerate(sorted(spans))}
     words = [order.get(number, -1) for number in numbers]
-    if len(words) > max_length and long_text != "windows":
-        n_head = n_prefix + (room - room // 2 if long_text == "head-tail" else room)
-        words = _head_and_tail(words, max_length, n_head)
+    if long_text != "windows":
+        words = _cut(words, max_length, n_suffix + (room // 2 if long_text == "head-tail" else 0))
     return np.array(words), [spans[number] for number in sorted(spans)]
 
 
-def _head_and_tail(ids: list[int], max_length: int, n_head: int) -> list[int]:
-    return ids if len(ids) <= max_length else ids[:n_head] + ids[n_head - max_length :]
+def _encode(tokenizer, texts: str | list[str], **options):
+    """Call a tokenizer without truncation, which it would keep as a state of its own that all threads share."""
+    return tokenizer(texts, truncation=False, verbose=False, **options)
 
 
-@contextmanager
-def _quiet_about_length(tokenizer) -> Iterator[None]:
-    """Let the tokenizer not warn of texts that are longer than its model, which windows are for."""
-    before = tokenizer.model_max_length
-    tokenizer.model_max_length = int(1e30)
-    try:
-        yield
-    finally:
-        tokenizer.model_max_length = before
+def _cut(ids: list[int], most: int | None, n_tail: int) -> list[int]:
+    """Leave out of the middle what is too much."""
+    return ids if most is None or len(ids) <= most else ids[: most - n_tail] + ids[len(ids) - n_tail :]
 
 
 def tokenize_ahead(tokenizer, chunks: Iterable[list[str]], **options) -> Iterator[RaggedTokens]:
     """Yield what ``tokenize`` returns for every chunk of texts, while a thread is at the next chunk."""
     with ThreadPoolExecutor(1, thread_name_prefix="tokenize") as pool:
         waiting = None
-        for chunk in chunks:
-            coming = pool.submit(tokenize, tokenizer, chunk, **options)
+        try:
+            for chunk in chunks:
+                coming = pool.submit(tokenize, tokenizer, chunk, **options)
+                if waiting is not None:
+                    yield waiting.result()
+                waiting = coming
+        except ValueError:  # a bad text, which does not spoil the ones before it
             if waiting is not None:
                 yield waiting.result()
-            waiting = coming
+            raise
         if waiting is not None:
             yield waiting.result()
 
 
 def _count_special_tokens(tokenizer) -> tuple[int, int]:
-    special = tokenizer("a", return_special_tokens_mask=True)["special_tokens_mask"]
+    special = _encode(tokenizer, "a", return_special_tokens_mask=True)["special_tokens_mask"]
     content = [position for position, is_special in enumerate(special) if not is_special]
     return content[0], len(special) - 1 - content[-1]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping, Sequence, Set
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence, Set, Sized
+from itertools import islice
 from numbers import Real
 from typing import NamedTuple
 
@@ -34,15 +35,37 @@ class Targets(NamedTuple):
 
 def check_texts(X) -> list[str]:
     """Return a list of str from any one-dimensional collection of strings."""
-    if isinstance(X, str):
-        raise InvalidTextError("Iterable over raw text documents expected, string object received.")
-    texts = _to_list(X)
+    texts = _to_texts(X)
     if not texts:
         raise InvalidTextError("Found array with 0 sample(s) (shape=(0,)) while a minimum of 1 is required.")
-    for position, text in enumerate(texts):
+    _check_each(texts)
+    return texts
+
+
+def _to_texts(X) -> list:
+    if isinstance(X, str):
+        raise InvalidTextError("Iterable over raw text documents expected, string object received.")
+    return _to_list(X)
+
+
+def _check_each(texts: list, n_before: int = 0) -> None:
+    for position, text in enumerate(texts, start=n_before):
         if not isinstance(text, str):
             raise InvalidTextError(_describe_bad_text(position, text))
-    return texts
+
+
+def checked_batches(X, batch_size: int) -> Iterator[list[str]]:
+    """Return an iterator over lists of at most ``batch_size`` texts, which are taken from a stream as they are needed."""
+    is_stream = isinstance(X, Iterator) or (isinstance(X, Iterable) and not isinstance(X, (str, bytes, Sized)))
+    return _batches(iter(X if is_stream else _to_texts(X)), batch_size)
+
+
+def _batches(stream: Iterator, batch_size: int) -> Iterator[list[str]]:
+    n_before = 0
+    while batch := list(islice(stream, batch_size)):
+        _check_each(batch, n_before)
+        yield batch
+        n_before += len(batch)
 
 
 def _to_list(X) -> list:
@@ -106,6 +129,29 @@ def check_targets(y, n_texts: int) -> Targets:
     matrix = matrix.astype(np.float32)
     matrix.eliminate_zeros()
     return Targets(matrix, columns, sp.issparse(y))
+
+
+def in_order_of(targets: Targets, classes: Sequence | np.ndarray) -> Targets:
+    """Return targets whose columns are in the order of the classes, where both have the same names.
+
+    Columns that have no names, or names of their own, are taken in the order in which they are.
+    """
+    if targets.columns is None or targets.columns == list(classes):
+        return targets
+    places = {label: place for place, label in enumerate(targets.columns)}
+    unknown = [label for label in classes if label not in places]
+    if len(unknown) == len(classes):
+        return targets
+    if unknown or len(places) > len(classes):
+        others = [label for label in places if label not in set(classes)]
+        raise InvalidTargetError(
+            f"The columns of y are not the labels: {_difference('without', unknown)}{_difference('with', others)}."
+        )
+    return Targets(targets.matrix[:, [places[label] for label in classes]], list(classes), targets.is_sparse)
+
+
+def _difference(how: str, labels: list) -> str:
+    return f" {how} {_enumerate(object_array(labels))}" if labels else ""
 
 
 def _sparse_to_csr(y) -> sp.csr_array:
@@ -245,8 +291,15 @@ def check_label_names(
     return object_array(classes), texts
 
 
-def check_new_labels(labels: Mapping[Hashable, str], classes: np.ndarray) -> tuple[list, list[str]]:
-    """Return labels that are to be added to ``classes``, and their texts."""
+def check_classes(classes: Sequence) -> list:
+    """Return the labels that a user names, each once."""
+    labels = list(classes)
+    _check_unique(labels, "classes has {!r} more than once.", InvalidLabelNamesError)
+    return labels
+
+
+def check_new_labels(labels: Mapping[Hashable, str], classes: np.ndarray, known_texts: list[str]) -> tuple[list, list[str]]:
+    """Return labels that are to be added to ``classes``, and their texts, which no other label may have."""
     if not isinstance(labels, Mapping) or not labels:
         raise InvalidLabelNamesError(
             f"labels should be a dict of label to text with one entry at least, got {labels!r:.80}."
@@ -255,7 +308,10 @@ def check_new_labels(labels: Mapping[Hashable, str], classes: np.ndarray) -> tup
     twice = [label for label in labels if label in known]
     if twice:
         raise InvalidLabelNamesError(f"The classifier has {_enumerate(object_array(twice))} already.")
-    return list(labels), _check_label_texts(list(labels.values()))
+    texts = _check_label_texts(list(labels.values()))
+    everything = [text.strip().lower() for text in (*known_texts, *texts)]
+    _check_unique(everything, "Two labels would have the text {!r} and be one to the encoder.", InvalidLabelNamesError)
+    return list(labels), texts
 
 
 def _from_mapping(label_names: Mapping, columns: list | None, n_labels: int) -> tuple[list, list]:
@@ -323,16 +379,16 @@ def object_array(items: list) -> np.ndarray:
 
 
 def check_threshold(threshold, n_labels: int) -> float | np.ndarray:
-    """Return a number, or float32 numbers of shape (K,), between 0 and 1."""
+    """Return a number, or numbers of shape (K,), between 0 and 1, in the double precision that they were tuned in."""
     try:
-        values = np.asarray(threshold, dtype=np.float32)
+        values = np.asarray(threshold, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(f"threshold should be numbers between 0 and 1, got {threshold!r}.") from error
     if values.shape not in ((), (n_labels,)):
         raise ValueError(f"threshold should be a number or have shape ({n_labels},), got shape {values.shape}.")
     if not ((values >= 0) & (values <= 1)).all():
         raise ValueError(f"threshold should lie between 0 and 1, got {threshold!r}.")
-    return values if values.ndim else float(threshold)
+    return values if values.ndim else np.float64(threshold)
 
 
 # -------------------------------------------------------------------------------------------------------------- weights

@@ -38,10 +38,10 @@ def predict_proba(estimator, collection, *, text_column="text", prefix="", threa
     Parameters
     ----------
     estimator : fitted classifier, str or path-like
-        With ``classes_`` and ``predict_proba``, or the path of one saved by ``joblib.dump`` in a place that all workers can
-        read. Where there is a :class:`distributed.Client`, a classifier is sent to every worker here and now, and the result
-        can be computed as long as that client is connected. A path also serves workers that join later, restart, or are
-        started by an adaptive cluster.
+        With ``classes_`` and ``predict_proba``, or the path of one saved by ``joblib.dump``, or of a BertLamClassifier by
+        its ``save``, in a place that all workers can read. Where there is a :class:`distributed.Client`, a classifier is
+        sent to every worker here and now, and the result can be computed as long as that client is connected. A path also
+        serves workers that join later, restart, or are started by an adaptive cluster.
     collection : dask DataFrame, Series or Bag
         The texts.
     text_column : str, default="text"
@@ -236,7 +236,9 @@ def _load(model):
 def _load_once(saved: _SavedModel):
     import joblib
 
-    return joblib.load(saved.path)
+    from ._classifier import BertLamClassifier
+
+    return BertLamClassifier.load(saved.path) if os.path.isdir(saved.path) else joblib.load(saved.path)
 
 
 def _shared(model):

@@ -7,7 +7,7 @@ from transformers import AutoModel, AutoTokenizer, BertConfig, BertModel, Robert
 
 from sklearn_bertlam import _self_attention
 from sklearn_bertlam._batches import pack
-from sklearn_bertlam._bert import PackedBert, is_bert, linear_in
+from sklearn_bertlam._bert import LinearIn, PackedBert, is_bert
 from sklearn_bertlam._dropout import FastDropout, add_dropped, dropout, keep_mask, use_fast_dropout
 from sklearn_bertlam._self_attention import SelfAttention
 from sklearn_bertlam._tokens import tokenize
@@ -68,7 +68,7 @@ def test_packed_equals_padded_in_values_and_gradients(tiny_encoder, kind):
     pad_id = model.config.pad_token_id
     batch = pack(tokens, np.array([3, 0, 1, 2]))
     mask = batch.to_grid(torch.ones_like(batch.ids))
-    packed = batch.to_grid(PackedBert(model, linear_in(torch.float32))(batch.ids, batch.positions, batch.lengths))
+    packed = batch.to_grid(PackedBert(model, LinearIn(torch.float32))(batch.ids, batch.positions, batch.lengths))
     padded = model(input_ids=batch.to_grid(batch.ids, pad_id), attention_mask=mask).last_hidden_state * mask[:, :, None]
     np.testing.assert_allclose(packed.detach(), padded.detach(), atol=1e-5)
 
@@ -84,7 +84,7 @@ def test_bfloat16_stays_close(tiny_encoder):
     tokens = tokenize(AutoTokenizer.from_pretrained(tiny_encoder), ["the printer is on fire"], 32)
     batch = pack(tokens, np.array([0]))
     exact, rounded = (
-        PackedBert(model, linear_in(dtype))(batch.ids, batch.positions, batch.lengths).detach()
+        PackedBert(model, LinearIn(dtype))(batch.ids, batch.positions, batch.lengths).detach()
         for dtype in (torch.float32, torch.bfloat16)
     )
     assert rounded.dtype == torch.float32

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import TEXTS, Y
 from skorch.callbacks import Callback
@@ -138,3 +139,29 @@ def test_a_full_disk_leaves_the_last_checkpoint(make_classifier, tmp_path, monke
         CheckpointFile(tmp_path).write({})
     assert (tmp_path / "checkpoint.pt").read_bytes() == before
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_other_labels_are_another_training(make_classifier, tmp_path):
+    frame = pd.DataFrame(Y, columns=["printer", "invoice", "thank"])
+    make_classifier(checkpoint_dir=tmp_path).fit(TEXTS, frame)
+    for other in (frame.set_axis(["a", "b", "c"], axis=1), frame.assign(more=[1] + [0] * (len(Y) - 1))):
+        with pytest.raises(CheckpointError, match="labels"):
+            make_classifier(checkpoint_dir=tmp_path).fit(TEXTS, other)
+
+
+def test_parameters_from_a_search_can_be_checkpointed(make_classifier, tmp_path):
+    parameters = {"learning_rate": np.float64(1e-3), "weight_decay": np.float64(0.1), "labels_per_update": np.int64(2)}
+    killed = make_classifier(checkpoint_dir=tmp_path, callbacks=[StopAt(4)], label_names=list("abc"), **parameters)
+    with pytest.raises(PowerCutError):
+        killed.fit(TEXTS, Y)
+    assert killed.set_params(callbacks=None).fit(TEXTS, Y).n_iter_ == 2
+
+
+def test_a_training_that_stopped_early_is_not_repeated(make_classifier, tmp_path):
+    parameters = {"early_stopping": True, "n_iter_no_change": 1, "validation_fraction": 0.25, "max_epochs": 9}
+    parameters |= {"learning_rate": 0.0, "head_learning_rate": 0.0, "checkpoint_dir": tmp_path}
+    first, seen = make_classifier(**parameters).fit(TEXTS, Y), CountUpdates()
+    again = make_classifier(callbacks=[seen], **parameters).fit(TEXTS, Y)
+    assert seen.n_updates == 0
+    assert first.n_iter_ == again.n_iter_ == 1
+    np.testing.assert_array_equal(again.predict_proba(TEXTS), first.predict_proba(TEXTS))

@@ -12,6 +12,7 @@ import pytest
 import scipy.sparse as sp
 import torch
 from conftest import LABELS, TEXTS, Y, needs_embedded_encoder
+from scipy.special import expit
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import f1_score
@@ -20,7 +21,12 @@ from skorch.callbacks import Callback
 from sklearn_bertlam import BertLamClassifier, _text_encoder
 from sklearn_bertlam._initialisation import scorers_by_cosine
 from sklearn_bertlam.baselines import FrozenEncoderClassifier
-from sklearn_bertlam.exceptions import LabelWithoutPositivesWarning, TrainingDivergedError, TrainingInterruptedWarning
+from sklearn_bertlam.exceptions import (
+    InvalidTargetError,
+    LabelWithoutPositivesWarning,
+    TrainingDivergedError,
+    TrainingInterruptedWarning,
+)
 
 
 def label_texts(clf):
@@ -626,6 +632,7 @@ def test_new_labels_are_scored_by_cosine_on_the_scale_of_the_others():
         ({}, "one entry at least"),
         (["fire"], "dict of label to text"),
         ({"fire": " "}, "non-empty"),
+        ({"fire": "Invoice"}, "have the text 'invoice'"),
     ],
 )
 def test_labels_that_cannot_be_added_are_refused(make_classifier, labels, message):
@@ -639,3 +646,64 @@ def test_labels_need_a_classifier_that_reads_them(make_classifier):
             make_classifier(**parameters).fit(TEXTS, Y).add_labels({"fire": "fire"})
     with pytest.raises(ValueError, match="threshold has one value for each label"):
         make_classifier(label_names=LABELS, threshold=[0.1, 0.2, 0.3]).fit(TEXTS, Y).add_labels({"fire": "fire"})
+
+
+@pytest.mark.parametrize("way", ["partial_fit", "warm_start"])
+def test_going_on_that_fails_leaves_the_estimator_as_it_was(make_classifier, way):
+    clf = make_classifier(label_names=LABELS).fit(TEXTS, Y)
+    expected = clf.predict_proba(TEXTS)
+    clf.set_params(learning_rate=1e30, head_learning_rate=1e30, warm_start=True)
+    with pytest.raises(TrainingDivergedError):
+        clf.partial_fit(TEXTS, Y) if way == "partial_fit" else clf.fit(TEXTS, Y)
+    np.testing.assert_allclose(clf.predict_proba(TEXTS), expected, atol=1e-6)
+
+
+def test_named_columns_may_be_in_any_order(make_classifier):
+    frame = pd.DataFrame(Y, columns=LABELS)
+    swapped = frame[LABELS[::-1]]
+    clf = make_classifier().partial_fit(TEXTS, swapped, classes=LABELS).partial_fit(TEXTS, swapped)
+    expected = make_classifier().partial_fit(TEXTS, frame).partial_fit(TEXTS, frame)
+    np.testing.assert_array_equal(clf.predict_proba(TEXTS), expected.predict_proba(TEXTS))
+    learned = make_classifier(max_epochs=100, learning_rate=1e-2).fit(TEXTS, frame)
+    assert learned.score(TEXTS, frame) == learned.score(TEXTS, swapped) > 0.5
+    with pytest.raises(InvalidTargetError, match="without label 'thank'"):
+        learned.score(TEXTS, frame[LABELS[:2]])
+    with pytest.raises(ValueError, match="classes has 'a' more than once"):
+        make_classifier().partial_fit(TEXTS, Y, classes=["a", "a", "b"])
+
+
+def test_divergence_is_found_where_training_is_watched(make_classifier):
+    clf = make_classifier(learning_rate=1e30, head_learning_rate=1e30, early_stopping=True, validation_fraction=0.25)
+    with pytest.raises(TrainingDivergedError):
+        clf.fit(TEXTS, Y)
+
+
+def test_texts_without_weight_do_not_move_the_threshold(make_classifier):
+    texts, y = TEXTS * 4, np.vstack([Y] * 4)
+    weights = np.r_[np.ones(24), np.zeros(24)]
+    wrong = np.vstack([y[:24], 1 - y[24:]])
+    clf, same = (make_classifier().fit(texts, targets, sample_weight=weights) for targets in (y, wrong))
+    assert clf.threshold_ == same.threshold_
+
+
+def test_early_stopping_weighs_texts(make_classifier):
+    parameters = {"early_stopping": True, "validation_fraction": 0.5, "max_epochs": 1, "label_names": LABELS}
+    hundredfold = np.where(np.arange(12) == 0, 100.0, 1.0)
+    even, heavy = (make_classifier(**parameters).fit(TEXTS, Y, sample_weight=w) for w in (None, hundredfold))
+    assert even.history_[0]["valid_average_precision"] != heavy.history_[0]["valid_average_precision"]
+
+
+def test_how_many_labels_an_update_reads_may_change(make_classifier):
+    clf = make_classifier(label_names=LABELS, labels_per_update=1, warm_start=True).fit(TEXTS, Y)
+    assert clf.module_.labels_per_update == 1
+    clf.add_labels({"fire": "something burns"}).set_params(labels_per_update=None)
+    clf.fit(TEXTS, np.column_stack([Y, ["fire" in text for text in TEXTS]]))
+    assert clf.module_.labels_per_update == 4
+
+
+def test_a_number_as_threshold_is_compared_as_precisely_as_a_tuned_one(fitted):
+    just_below = np.nextafter(np.float32(1), np.float32(0))
+    clf = copy.copy(fitted).set_params(threshold=(float(just_below) + 1) / 2)
+    logits = np.array([[20.0, 10.0, 0.0]])
+    scores = expit(logits.astype(np.float32))
+    np.testing.assert_array_equal(clf._labels(logits.astype(np.float32)), (scores.astype(float) > clf.threshold).astype(int))

@@ -1,10 +1,12 @@
 """Reports and explanations."""
 
+import copy
 import io
 import json
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 from conftest import LABELS, TEXTS, Y
@@ -74,7 +76,6 @@ def test_intervals_hold_what_they_say():
 
 
 def test_the_report_comes_in_many_forms(scored):
-    pd = pytest.importorskip("pandas")
     y, scores = scored
     names = [f"label {number}" for number in range(6)]
     report = multilabel_report(pd.DataFrame(y, columns=names), scores, n_bootstraps=50)
@@ -249,6 +250,19 @@ def test_thresholds_are_drawn(draw, scored, explained):
     assert one.ax_.get_title() == "invoice"
     with pytest.raises(ValueError, match="There is no label"):
         ThresholdDisplay.from_estimator(explained, TEXTS, Y, label="invoices")
+
+
+def test_no_threshold_is_marked_where_every_label_has_its_own(draw, explained):
+    clf = copy.copy(explained).set_params(threshold=[0.1, 0.2, 0.3])
+    assert ThresholdDisplay.from_estimator(clf, TEXTS, Y).chosen is None
+    assert ThresholdDisplay.from_estimator(clf, TEXTS, Y, label="invoice").chosen == 0.2
+
+
+def test_displays_take_columns_in_any_order(draw, explained):
+    frame = pd.DataFrame(Y, columns=LABELS)
+    for display in (ThresholdDisplay, LabelReportDisplay):
+        as_is, swapped = (display.from_estimator(explained, TEXTS, y) for y in (frame, frame[LABELS[::-1]]))
+        np.testing.assert_array_equal(as_is.f1, swapped.f1)
 
 
 def test_unknown_entries_are_not_drawn(draw, scored):

@@ -1,13 +1,16 @@
-"""Training and prediction when memory is short."""
+"""Training and prediction when memory is short, in streams and in threads."""
+
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from conftest import LABELS, TEXTS, Y
 
 from sklearn_bertlam import _net, _runtime
 from sklearn_bertlam._module import LabelAttentionNetwork
-from sklearn_bertlam.exceptions import LessMemoryWarning, OutOfMemoryError, SlowPrecisionWarning
+from sklearn_bertlam.exceptions import InvalidTextError, LessMemoryWarning, OutOfMemoryError, SlowPrecisionWarning
 
 
 @pytest.fixture
@@ -121,3 +124,37 @@ def test_auto_precision_is_the_faster_one(monkeypatch, seconds, expected):
     _runtime._cpu_gains_from_bfloat16.cache_clear()
     assert _runtime.resolve_precision("auto", torch.device("cpu")) == expected
     _runtime._cpu_gains_from_bfloat16.cache_clear()
+
+
+def test_batches_before_a_bad_text_are_predicted(fitted):
+    stream, got = fitted.predict_batches(iter([*TEXTS[:9], None]), batch_size=4), []
+    with pytest.raises(InvalidTextError, match=r"texts\[9\] is None"):
+        for part in stream:
+            got.append(len(part))
+    assert got == [4, 4]
+
+
+def test_streams_may_be_what_predict_takes(fitted):
+    frame = pd.DataFrame({"text": TEXTS})
+    np.testing.assert_array_equal(np.vstack(list(fitted.predict_batches(frame))), fitted.predict(TEXTS))
+    for bad in ({"text": TEXTS}, set(TEXTS)):
+        with pytest.raises(InvalidTextError, match="object received"):
+            fitted.predict_batches(bad)
+    with pytest.raises(ValueError, match="batch_size"):
+        fitted.predict_batches(TEXTS, batch_size=0)
+
+
+def test_threads_truncate_long_texts_alike(make_classifier):
+    clf = make_classifier(label_names=LABELS, max_length=8).fit(TEXTS, Y)
+    texts = [" ".join(TEXTS[i:] + TEXTS[:i]) for i in range(12)]
+    expected = clf.predict_proba(texts)
+    with ThreadPoolExecutor(8) as pool:
+        for got in pool.map(lambda _: clf.predict_proba(texts), range(64)):
+            np.testing.assert_allclose(got, expected, atol=1e-6)
+    assert clf.tokenizer_.backend_tokenizer.truncation is None
+
+
+@pytest.mark.parametrize("device", ["mps", "meta"])
+def test_devices_that_are_not_supported_are_refused(make_classifier, device):
+    with pytest.raises(ValueError, match="not supported. Use 'auto', 'cpu' or 'cuda'"):
+        make_classifier(device=device).fit(TEXTS, Y)

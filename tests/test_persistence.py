@@ -175,7 +175,6 @@ def test_damaged_folders_are_refused(saved, name, damage):
         ({"class": "SGMClassifier"}, r"holds a SGMClassifier. Load it with SGMClassifier\.load"),
         ({"files": {"../../etc/passwd": "0"}}, "does not list the files"),
         ({"files": None}, "does not list the files"),
-        ({"parameters": {"attention": "cls"}}, "cannot be loaded"),
         ({"parameters": {"attention": "everything"}}, "cannot be loaded.*attention"),
         ({"facts": {}}, "cannot be loaded"),
     ],
@@ -219,3 +218,42 @@ def test_skops_has_only_our_class_to_trust(tiny_encoder, tmp_path, system, param
     assert types == [f"{system.__module__}.{system.__name__}"]
     loaded = skops.load(tmp_path / "model.skops", trusted=types)
     np.testing.assert_array_equal(loaded.predict_proba(TEXTS), clf.predict_proba(TEXTS))
+
+
+@pytest.mark.parametrize(
+    ("fitted_with", "then"),
+    [
+        ({}, {"attention": "document"}),
+        ({}, {"attention_scale": 1.0}),
+        ({"attention_scale": 5.0}, {"attention_scale": 1.0}),
+        ({"label_names": ["a printer is what this is about", "an invoice", "thank you"]}, {"max_length": 4}),
+    ],
+    ids=lambda parameters: ",".join(parameters),
+)
+def test_copies_are_of_the_network_that_was_fitted(make_classifier, tmp_path, fitted_with, then):
+    clf = make_classifier(**({"label_names": LABELS} | fitted_with)).fit(TEXTS, Y)
+    expected = clf.predict_proba(TEXTS)
+    clf.set_params(**then)
+    clf.save(tmp_path / "saved")
+    for copied in (pickle.loads(pickle.dumps(clf)), type(clf).load(tmp_path / "saved")):
+        np.testing.assert_allclose(copied.predict_proba(TEXTS), expected, atol=1e-6)
+        assert copied.get_params()[next(iter(then))] == next(iter(then.values()))
+
+
+def test_only_saved_classifiers_are_overwritten(saved, make_classifier, tmp_path):
+    clf = make_classifier().fit(TEXTS, Y)
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match="notes.txt"):
+        clf.save(tmp_path, overwrite=True)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    link = saved.parent / "link"
+    link.symlink_to(saved, target_is_directory=True)
+    clf.save(link, overwrite=True)
+    assert {file.name for file in link.parent.iterdir()} == {"link", "model", "notes.txt"}
+    assert link.is_symlink()
+
+
+def test_thresholds_of_any_container_are_saved(make_classifier, tmp_path):
+    clf = make_classifier(threshold=pd.Series([0.1, 0.2, 0.3])).fit(TEXTS, Y)
+    clf.save(tmp_path / "saved")
+    np.testing.assert_array_equal(type(clf).load(tmp_path / "saved").threshold_, [0.1, 0.2, 0.3])

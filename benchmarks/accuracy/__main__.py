@@ -110,7 +110,8 @@ def _write(options: argparse.Namespace) -> None:
             f"BertLamClassifier as it comes, at {options.max_length} tokens, on val: {level} (mean over "
             f"{len(usual)} seeds, each with training documents of its own). F1 is at the best threshold on val.",
             "",
-            "A gain is the mean difference on the same documents, sd its standard deviation over seeds. Time is a ratio.",
+            "A gain is the mean difference on the same documents, sd its standard deviation over seeds; with one seed it is "
+            "not known." + (" Time is a ratio." if any("cost" in row for row in rows.values()) else ""),
             "",
             markdown_table(rows, columns, "change"),
         ]

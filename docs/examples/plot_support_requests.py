@@ -2,12 +2,12 @@
 Labels on customer messages
 ===========================
 
-Train a classifier on 360 customer messages, choose a threshold, and see where it errs.
+Train a classifier on 360 messages to a shop's support, see where its threshold lies, and where it errs.
 """
 
 # %%
-# The messages and their twelve labels come with the package. The columns of ``Y`` name the labels, and the network reads
-# these names.
+# The messages, which language models wrote, and their twelve labels come with the package. The columns of ``Y`` name the
+# labels, and the network reads these names.
 
 from sklearn_bertlam import BertLamClassifier
 from sklearn_bertlam.datasets import load_support_requests
@@ -22,7 +22,7 @@ clf = BertLamClassifier(random_state=0).fit(X, Y)
 from sklearn_bertlam.inspection import multilabel_report
 
 probabilities = clf.predict_proba(X_test)
-print(multilabel_report(Y_test, probabilities))
+print(multilabel_report(Y_test, probabilities, threshold=clf.threshold_))
 
 # %%
 # Precision and recall against the threshold. The threshold that is used stands at the grey line.
