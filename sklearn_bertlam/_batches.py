@@ -17,7 +17,8 @@ _LENGTH_NOISE = 0.1
 _ROUND_TOKENS_TO = 64  # so that shapes repeat, which spares the libraries underneath from preparing for new ones
 _ROUND_LENGTH_TO = 8
 _MOST_PADDING = 2  # cells of the grid for each token that may be computed on at once
-_FEWEST_TOKENS_COUNTED = 32  # a text costs memory for each label, too
+_FEWEST_TOKENS_COUNTED = 32
+_MOST_VALUES_AT_ONCE = 2**25  # 128 MiB in float32
 
 
 @dataclass(frozen=True)
@@ -153,12 +154,14 @@ class TextRows:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def parts(self, most_tokens: int) -> Iterator[tuple[slice, PackedTexts]]:
+    def parts(self, most_tokens: int, values_per_text: int = 0) -> Iterator[tuple[slice, PackedTexts]]:
         """Cut into parts of at most so many tokens, but of one text at least; a short text counts as one of 32 tokens.
 
-        Where short texts follow a long one, a part is also cut before its padding outgrows its tokens.
+        Where short texts follow a long one, a part is also cut before its padding outgrows its tokens; and where much is
+        computed for each text beside its tokens, before that does.
         """
-        sizes = np.maximum(self.tokens.lengths[self.rows], _FEWEST_TOKENS_COUNTED)
+        fewest = max(_FEWEST_TOKENS_COUNTED, most_tokens * values_per_text // _MOST_VALUES_AT_ONCE)
+        sizes = np.maximum(self.tokens.lengths[self.rows], fewest)
         offsets = np.concatenate([[0], np.cumsum(sizes)])
         start = 0
         while start < len(self.rows):

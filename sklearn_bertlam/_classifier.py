@@ -359,8 +359,7 @@ class BertLamClassifier(NeuralTextClassifier):
 
         device = torch.device(self.device_)
         module.eval()
-        values_per_document = module.classifier.weight.numel() if self.attention == "label-wise" else module.hidden_size
-        most = min(self._most_documents_for_start, max(1, _MOST_VALUES_FOR_START // values_per_document))
+        most = min(self._most_documents_for_start, max(1, _MOST_VALUES_FOR_START // module.values_per_text))
         data = data.part(random_state.permutation(len(data))[:most])
         targets, weights = data.known_targets, data.sample_weight[data.rows]
         with torch.no_grad():

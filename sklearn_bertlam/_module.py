@@ -91,6 +91,11 @@ class LabelAttentionNetwork(TextEncoder):
         """The factor on the cosines, at most 100."""
         return self.fixed_scale if self.log_scale is None else self.log_scale.exp().clamp(max=_LARGEST_SCALE)
 
+    @property
+    def values_per_text(self) -> int:
+        """How many numbers the last layer reads from a text."""
+        return self.classifier.weight.numel() if self.attention == "label-wise" else self.hidden_size
+
     # -------------------------------------------------------------------------------------------------------------- labels
 
     def train(self, mode: bool = True) -> LabelAttentionNetwork:

@@ -118,7 +118,7 @@ class TextNet(NeuralNet):
         def gradient(most_tokens: int) -> dict[str, torch.Tensor]:
             self._zero_grad_optimizer()
             loss, outputs = torch.zeros((), device=self.device), []
-            for part, packed in texts.parts(most_tokens):
+            for part, packed in texts.parts(most_tokens, _values_per_text(self.module_)):
                 known = {"targets": targets[part].to(self.device)} if self._has("reads_targets") else {}
                 output = self.infer(packed, **known, **fit_params)
                 part_loss = self.get_loss(output, (targets[part], sample_weight[part]), training=True)
@@ -205,6 +205,10 @@ def tokens_at_once(module: Any, device: torch.device, training: bool) -> int:
     bytes_per_token = 4 * layers * 24 * config.hidden_size  # generous
     free, _ = torch.cuda.mem_get_info(device)
     return int(np.clip(free // 2 // bytes_per_token, 2048, _MOST_TOKENS_AT_ONCE))
+
+
+def _values_per_text(module: Any) -> int:
+    return getattr(module, "values_per_text", 0)
 
 
 def within_memory(function: Callable[[int], Any], most_tokens: int, texts: TextRows) -> tuple[int, Any]:
@@ -605,7 +609,7 @@ def _apply(
     @torch.inference_mode()
     def outputs(most_tokens: int) -> np.ndarray:
         nonlocal result
-        for part, batch in texts.parts(most_tokens):
+        for part, batch in texts.parts(most_tokens, _values_per_text(module)):
             with autocast(device, precision):
                 values = function(batch.to(device)).float().cpu().numpy()  # (B, ...)
             if result.size == 0:

@@ -83,6 +83,8 @@ def test_parts_cover_all_texts_within_the_token_budget(tokenizer):
         assert tokens.lengths[rows[part]].sum() <= 200
         assert len(packed) == len(rows[part])
     assert [len(packed) for _, packed in TextRows(tokens, rows).parts(1)] == [1] * 300
+    many_labels = TextRows(tokens, rows).parts(4096, values_per_text=2**23)
+    assert [len(packed) for _, packed in many_labels] == [4] * 75
 
 
 def test_training_batches_keep_texts_and_targets_together(tokenizer):
