@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.metrics import average_precision_score, f1_score, hamming_loss, precision_score, recall_score
 
 from sklearn_bertlam import _thresholds
+from sklearn_bertlam.model_selection import MultilabelThresholdClassifierCV
 
 COLUMNS = {
     "precision_micro": "precision",
@@ -87,6 +88,8 @@ def best_threshold(y_true: Any, y_score: np.ndarray) -> np.float64:
 
 def count_parameters(estimator: Any) -> int:
     """Count the numbers that a fitted estimator predicts from: weights of its network, or coefficients."""
+    if isinstance(estimator, MultilabelThresholdClassifierCV):
+        estimator = estimator.estimator_
     if hasattr(estimator, "module_"):
         return sum(parameter.numel() for parameter in estimator.module_.parameters())
     return sum(np.size(one.coef_) + np.size(one.intercept_) for one in estimator.estimators_ if hasattr(one, "coef_"))
