@@ -70,7 +70,7 @@ def _parts(minutes: float, n_kills: int, n_fits: int) -> dict[str, Part]:
             "python -m pytest -n auto --cov=sklearn_bertlam --cov=baselines --cov-branch",
             _coverage,
             _coverage_rows,
-            lambda result: "failed" not in result["tests"],
+            lambda result: not any(word in result["tests"] for word in ("failed", "error")),
         ),
     }
 

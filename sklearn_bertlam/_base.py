@@ -231,7 +231,7 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
         return map(self._labels, self._scores(chunks))
 
     def _labels(self, logits: np.ndarray) -> np.ndarray | sp.csr_array:
-        labels = expit(logits) > self.threshold_
+        labels = expit(logits) > np.atleast_1d(self.threshold_)  # NumPy 1 compares with a number in single precision
         return sp.csr_array(labels, dtype=np.int64) if self.sparse_output_ else labels.astype(np.int64)
 
     def predict_batches(self, texts, *, method="predict", batch_size=4096):

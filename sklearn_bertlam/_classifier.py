@@ -111,7 +111,8 @@ class BertLamClassifier(NeuralTextClassifier):
         with the same data goes on from there, on a CPU to the same model to the bit; callbacks start anew. Once it has
         ended, the same call gives the same model at once: delete the folder to train anew.
     callbacks : list of skorch callbacks or None, default=None
-        Passed to the training loop.
+        Passed to the training loop. While it runs, the network's embedding table and token ids are those of the word-pieces
+        that occur.
     device : str, default="auto"
         "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:N".
     precision : {"auto", "float32", "bfloat16"}, default="auto"
@@ -398,9 +399,9 @@ class BertLamClassifier(NeuralTextClassifier):
         y : {array-like, sparse matrix, DataFrame} of shape (n_texts, n_labels)
             Indicator of 0, 1 and NaN (unknown), with the same columns in all calls. A part need not have every label.
         classes : sequence of shape (n_labels,), optional
-            The labels, one per column of y; columns of a DataFrame that have these names may be in another order. By
-            default the labels are those that ``fit`` would take, and after the first call those that the estimator has;
-            :meth:`add_labels` adds some.
+            The labels, one per column of y; columns of a DataFrame that have these names may be in another order, and a
+            sequence ``label_names`` is in the order of ``classes``. By default the labels are those that ``fit`` would
+            take, and after the first call those that the estimator has; :meth:`add_labels` adds some.
         sample_weight : array-like of shape (n_texts,), optional
             Non-negative weights of the texts in the loss.
 
@@ -552,7 +553,7 @@ class BertLamClassifier(NeuralTextClassifier):
 
         check_is_fitted(self)
         texts = check_texts(X)
-        targets = None if y is None else in_order_of(check_targets(y, len(texts)), self.classes_).matrix
+        targets = None if y is None else in_order_of(check_targets(y, len(texts)), self.classes_.tolist()).matrix
         if targets is not None and targets.shape[1] != self.n_labels_:
             raise InvalidTargetError(f"y has {targets.shape[1]} columns but the classifier knows {self.n_labels_} labels.")
         self._input_ranges, self.inference_ = compare_with_int8(self, texts, targets)

@@ -174,7 +174,7 @@ class ThresholdDisplay(_Display):
 def _in_order(y: Any, n: int, estimator: Any) -> Any:
     """Return the targets with the columns in the order of the estimator's labels."""
     classes = getattr(estimator, "classes_", None)
-    return y if not isinstance(classes, np.ndarray) else in_order_of(check_targets(y, n), classes).matrix
+    return y if not isinstance(classes, np.ndarray) else in_order_of(check_targets(y, n), classes.tolist()).matrix
 
 
 def _column(classes: np.ndarray, label: Any) -> int:

@@ -44,22 +44,13 @@ def joined_processes(device: torch.device) -> Iterator[None]:
         dist.destroy_process_group()
 
 
-def agreed(value: int, device: torch.device) -> int:
-    """Return the first process's value in all of them."""
+def agreed(value: float, device: torch.device) -> float:
+    """Return the first process's value in all of them; whole numbers up to 2**53 stay exact."""
     if not is_distributed():
         return value
-    message = torch.tensor([value], device=device)
+    message = torch.tensor([value], dtype=torch.float64, device=device)
     dist.broadcast(message, src=0)
-    return int(message.item())
-
-
-def agreed_number(value: float, device: torch.device) -> float:
-    """Like ``agreed``, of a number that is not whole."""
-    if not is_distributed():
-        return value
-    message = torch.tensor([value], device=device)
-    dist.broadcast(message, src=0)
-    return float(message.item())
+    return message.item()
 
 
 def copy_from_first(tensors: Iterable[torch.Tensor]) -> None:

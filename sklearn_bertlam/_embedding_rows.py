@@ -43,9 +43,10 @@ class RowsInUse(nn.Embedding):
         self.rows = rows
         self.register_buffer("whole", table.weight.data)
 
-    def write_back(self) -> None:
-        """Put the trained rows into the table."""
+    def written_back(self) -> torch.Tensor:
+        """Return the table with the trained rows, on the device that they were trained on."""
         self.whole[torch.from_numpy(self.rows).to(self.whole.device)] = self.weight.data
+        return self.whole
 
     def renumber(self, tokens: RaggedTokens) -> RaggedTokens:
         """Return tokens whose ids count the rows in use."""
@@ -75,7 +76,7 @@ def only_rows_in_use(module: Any, data: TextDataset, validation: TextDataset | N
     try:
         yield data.with_tokens(tokens), None if validation is None else validation.with_tokens(tokens)
     finally:
-        some.write_back()
+        table.weight.data = some.written_back()
         module.encoder.set_input_embeddings(table)
         if label_tokens is not None:
             module.label_tokens = label_tokens

@@ -86,14 +86,14 @@ class Fitting:
             raise
 
     def _copy_of_weights(self) -> dict[str, torch.Tensor]:
-        return {name: value.detach().cpu().clone() for name, value in self.estimator.module_.state_dict().items()}
+        return {name: value.detach().to("cpu", copy=True) for name, value in self.estimator.module_.state_dict().items()}
 
     def run(self, X: Any, y: Any, sample_weight: Any, classes: Any = None) -> None:
         """Check everything, then train."""
         import torch
 
         from ._checkpoints import CheckpointFile
-        from ._distributed import agreed, joined_processes
+        from ._distributed import agreed, joined_processes, n_processes
         from ._losses import mean_one_weights
         from ._runtime import (
             isolated_torch_random_state,
@@ -105,6 +105,7 @@ class Fitting:
 
         estimator = self.estimator
         texts = check_texts(X)
+        classes = None if classes is None else check_classes(classes)
         targets = self._in_order(check_targets(y, len(texts)), classes)
         weights = mean_one_weights(check_sample_weight(sample_weight, len(texts)), targets.matrix)
         labels, label_texts = self._check_labels(targets, classes)
@@ -128,9 +129,10 @@ class Fitting:
         file = None if estimator.checkpoint_dir is None else CheckpointFile(estimator.checkpoint_dir)
         saved = None if file is None else file.read()
         with joined_processes(device):
-            seed = agreed(
-                make_random_state(estimator.random_state).randint(2**31 - 1) if saved is None else saved["seed"], device
-            )
+            if file is not None and n_processes() > 1:
+                raise ValueError("checkpoint_dir works in a single process. Train without it, or in one process.")
+            own_seed = make_random_state(estimator.random_state).randint(2**31 - 1) if saved is None else saved["seed"]
+            seed = int(agreed(own_seed, device))
             random_state = np.random.RandomState(seed)
             precision = torch.bfloat16 if agreed(precision == torch.bfloat16, device) else torch.float32
             with isolated_torch_random_state(random_state, device):
@@ -143,14 +145,14 @@ class Fitting:
 
     def _in_order(self, targets: Targets, classes: Any) -> Targets:
         if classes is not None:
-            return in_order_of(targets, list(classes))
+            return in_order_of(targets, classes)
         return in_order_of(targets, self.estimator.classes_.tolist()) if self.goes_on else targets
 
     def _check_labels(self, targets: Targets, classes: Any) -> tuple[np.ndarray, list[str] | None]:
         """Return the labels and their texts, which are the fitted ones where training goes on."""
         estimator = self.estimator
         n_labels = targets.matrix.shape[1]
-        columns = targets.columns if classes is None else check_classes(classes)
+        columns = targets.columns if classes is None else classes
         if columns is not None and len(columns) != n_labels:
             raise InvalidTargetError(f"classes has {len(columns)} label(s), but y has {n_labels} column(s).")
         if self.goes_on and n_labels == estimator.n_labels_ and columns in (None, estimator.classes_.tolist()):
@@ -186,14 +188,8 @@ class Fitting:
             )
 
     def _check_checkpoints(self) -> None:
-        from ._distributed import n_processes
-
-        if self.estimator.checkpoint_dir is None:
-            return
-        if self.goes_on:
+        if self.estimator.checkpoint_dir is not None and self.goes_on:
             raise ValueError("checkpoint_dir cannot be used where warm_start=True goes on from an earlier fit.")
-        if n_processes() > 1:
-            raise ValueError("checkpoint_dir works in a single process. Train without it, or in one process.")
 
     def _begin(self, label_texts: list[str] | None) -> None:
         """Note what a later fit that goes on does not change."""
@@ -257,6 +253,7 @@ class Fitting:
         tunes_threshold = self._tunes_threshold()
         data, held_out = self._split(data, random_state)
         if self.goes_on:
+            estimator.module_.to(estimator.device_)
             estimator._prepare_to_go_on(data)
         else:
             estimator.module_ = self._first_module(data, random_state, precision, checkpoints)
@@ -305,9 +302,9 @@ class Fitting:
             weight_decay=float(estimator.weight_decay),
             warmup_fraction=float(estimator.warmup_fraction),
             max_gradient_norm=estimator._max_gradient_norm,
-            batch_size=estimator.batch_size,
-            max_epochs=self._n_epochs(n_texts),
-            n_iter_no_change=estimator.n_iter_no_change,
+            batch_size=int(estimator.batch_size),
+            max_epochs=int(self._n_epochs(n_texts)),
+            n_iter_no_change=int(estimator.n_iter_no_change),
             threshold=EVEN if self._tunes_threshold() else estimator.threshold_,
             precision=precision,
             random_state=random_state,

@@ -30,7 +30,7 @@ class MultilabelClassifierMixin(ClassifierMixin):
         """
         predicted = self.predict(X)
         predicted = predicted.toarray() if hasattr(predicted, "toarray") else predicted
-        actual = in_order_of(check_targets(y, len(predicted)), self.classes_).matrix.toarray()
+        actual = in_order_of(check_targets(y, len(predicted)), list(self.classes_)).matrix.toarray()
         if actual.shape != predicted.shape:
             raise ValueError(f"y has {actual.shape[1]} columns but the classifier knows {predicted.shape[1]} labels.")
         right = ((predicted == actual) | np.isnan(actual)).all(axis=1)

@@ -25,7 +25,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from ._batches import PackedTexts, TextDataset, TextRows, TrainingBatches
 from ._checkpoints import CheckpointFile, random_states, restore_random_state
-from ._distributed import add_up, agreed_number, copy_from_first, n_processes, process_index, use_own_random_stream
+from ._distributed import add_up, agreed, copy_from_first, n_processes, process_index, use_own_random_stream
 from ._embedding_rows import only_rows_in_use
 from ._runtime import is_out_of_memory, kept_memory
 from ._tokens import RaggedTokens
@@ -166,19 +166,13 @@ class TextNet(NeuralNet):
     def _has(self, name: str) -> bool:
         return bool(getattr(self.module_, name, False))
 
-    def fit_loop(self, X, y=None, epochs=None, **fit_params):
+    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
         """Remember an interruption from the keyboard; skorch ends training on it, as it does when a callback stops early."""
         try:
-            return super().fit_loop(X, y, epochs=epochs, **fit_params)
-        except _StopTraining:
-            raise
+            super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
         except KeyboardInterrupt:
             self.interrupted_ = True
             raise
-
-
-class _StopTraining(KeyboardInterrupt):
-    """The way to end training in skorch."""
 
 
 def autocast(device: torch.device, precision: torch.dtype) -> torch.autocast:
@@ -372,11 +366,16 @@ class StopEarly(Callback):
 
     def on_epoch_begin(self, net, **kwargs):
         if self.epoch_ - self.best_epoch_ >= self.settings.n_iter_no_change:
-            raise _StopTraining
+            net.history.pop()  # the epoch that does not begin
+            raise KeyboardInterrupt  # the way to end training in skorch
 
     def on_epoch_end(self, net, **kwargs):
         self.epoch_ += 1
-        scores = self._scores(net)
+        try:
+            scores = self._scores(net)
+        except KeyboardInterrupt:
+            net.interrupted_ = True
+            raise
         for name, value in scores.items():
             net.history.record(name, value)
         if scores["valid_average_precision"] > self.best_score_:
@@ -404,7 +403,7 @@ class StopEarly(Callback):
         return {
             "valid_loss": float(loss),
             "valid_f1_micro": 2 * hits / total if total else 0.0,
-            "valid_average_precision": agreed_number(float(precision), torch.device(net.device)),
+            "valid_average_precision": agreed(float(precision), torch.device(net.device)),
         }
 
 

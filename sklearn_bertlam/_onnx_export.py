@@ -165,7 +165,7 @@ def _plain_label(label: object) -> str | int:
 def _tokenizer_with_truncation(tokenizer: Any, max_length: int) -> str:
     backend = deepcopy(tokenizer.backend_tokenizer)
     backend.no_padding()
-    backend.enable_truncation(max_length, direction=tokenizer.truncation_side)
+    backend.enable_truncation(max_length, direction="right")
     return backend.to_str()
 
 

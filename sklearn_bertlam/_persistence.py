@@ -21,6 +21,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,6 @@ _FACTS = (
     "sparse_output_",
     "_label_texts",
     "_reading",
-    "_built_with",
     "_precision",
     "_expected_threshold",
 )
@@ -55,11 +55,11 @@ def save(estimator: Any, folder: str | os.PathLike, overwrite: bool) -> None:
     there = {file.name for file in target.iterdir()} if target.is_dir() else set()
     if there and not overwrite:
         raise FileExistsError(f"The folder {target} is not empty. Give another one, or use overwrite=True to replace it.")
-    others = sorted(there - FILES - {"README.md"})
-    if others:
+    others = sorted(there - FILES - {"README.md", ".gitattributes"})
+    if others or (there and _CONFIG not in there):
         raise FileExistsError(
             f"overwrite=True replaces a saved classifier, but {target} holds other files, which it would delete: "
-            f"{', '.join(others[:5])}. Give another folder."
+            f"{', '.join(others[:5] or sorted(there))}. Give another folder."
         )
     target.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
@@ -111,16 +111,14 @@ def _put_in_place(part: Path, target: Path) -> None:
 def _config(estimator: Any) -> dict[str, Any]:
     from . import __version__
 
-    parameters = {}
-    for name, value in estimator.get_params(deep=False).items():
-        try:
-            parameters[name] = _plain(value)
-        except TypeError:
-            warnings.warn(
-                f"{name}={value!r:.60} cannot be saved as JSON; the loaded estimator will have its default.",
-                UnsavedParameterWarning,
-                stacklevel=5,
-            )
+    given = estimator.get_params(deep=False)
+    parameters = _plain_values(given)
+    for name in sorted(set(given) - set(parameters)):
+        warnings.warn(
+            f"{name}={given[name]!r:.60} cannot be saved as JSON; the loaded estimator will have its default.",
+            UnsavedParameterWarning,
+            stacklevel=5,
+        )
     tuned = getattr(estimator, "_tuned_threshold", None)
     return {
         "format": FORMAT,
@@ -132,7 +130,17 @@ def _config(estimator: Any) -> dict[str, Any]:
         "tuned_threshold": None if tuned is None else tuned.tolist(),
         "labels_per_update": getattr(estimator.module_, "labels_per_update", None),
         "facts": {name: _plain(getattr(estimator, name)) for name in _FACTS},
+        "built_with": _plain_values(estimator._built_with),
     }
+
+
+def _plain_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values as JSON knows them, without those that it does not know."""
+    plain = {}
+    for name, value in values.items():
+        with suppress(TypeError):
+            plain[name] = _plain(value)
+    return plain
 
 
 def _plain(value: Any) -> Any:
@@ -229,6 +237,7 @@ def _build(cls: type, source: Path, config: dict[str, Any], device: str) -> Any:
     estimator._validate_params()
     for name in _FACTS:
         setattr(estimator, name, config["facts"][name])
+    estimator._built_with = {name: _from_plain(value) for name, value in config["built_with"].items() if name in known}
     estimator.classes_ = object_array(config["classes"])
     estimator.class_count_ = np.array(config["class_count"], dtype=np.int64)
     estimator.device_ = str(resolve_device(device))

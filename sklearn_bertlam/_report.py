@@ -163,7 +163,7 @@ def multilabel_report(
     """
     scores = _check_scores(y_score)
     targets = check_targets(y_true, len(scores))
-    if label_names is not None:
+    if label_names is not None and set(targets.columns or []) == set(label_names):
         targets = in_order_of(targets, list(label_names))
     if np.isnan(targets.matrix.data).any():
         raise InvalidTargetError("y_true has NaN (unknown) entries. Leave out their documents or their labels.")

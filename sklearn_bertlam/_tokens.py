@@ -159,7 +159,7 @@ def tokenize_ahead(tokenizer, chunks: Iterable[list[str]], **options) -> Iterato
                 if waiting is not None:
                     yield waiting.result()
                 waiting = coming
-        except ValueError:  # a bad text, which does not spoil the ones before it
+        except Exception:  # mostly a bad text, which does not spoil the ones before it
             if waiting is not None:
                 yield waiting.result()
             raise

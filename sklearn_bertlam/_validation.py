@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence, Set, Sized
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence, Set
 from itertools import islice
 from numbers import Real
 from typing import NamedTuple
@@ -56,8 +56,8 @@ def _check_each(texts: list, n_before: int = 0) -> None:
 
 def checked_batches(X, batch_size: int) -> Iterator[list[str]]:
     """Return an iterator over lists of at most ``batch_size`` texts, which are taken from a stream as they are needed."""
-    is_stream = isinstance(X, Iterator) or (isinstance(X, Iterable) and not isinstance(X, (str, bytes, Sized)))
-    return _batches(iter(X if is_stream else _to_texts(X)), batch_size)
+    is_one_column = isinstance(X, (str, bytes, Mapping, Set)) or not isinstance(X, Iterable) or hasattr(X, "shape")
+    return _batches(iter(_to_texts(X) if is_one_column or hasattr(X, "to_pylist") else X), batch_size)
 
 
 def _batches(stream: Iterator, batch_size: int) -> Iterator[list[str]]:
@@ -131,27 +131,24 @@ def check_targets(y, n_texts: int) -> Targets:
     return Targets(matrix, columns, sp.issparse(y))
 
 
-def in_order_of(targets: Targets, classes: Sequence | np.ndarray) -> Targets:
+def in_order_of(targets: Targets, classes: list) -> Targets:
     """Return targets whose columns are in the order of the classes, where both have the same names.
 
-    Columns that have no names, or names of their own, are taken in the order in which they are.
+    Columns without names (numbers are positions), or with other names than any class, are taken as they stand.
     """
-    if targets.columns is None or targets.columns == list(classes):
+    columns = targets.columns
+    if columns is None or columns == classes or not all(isinstance(name, str) for name in (*columns, *classes)):
         return targets
-    places = {label: place for place, label in enumerate(targets.columns)}
-    unknown = [label for label in classes if label not in places]
-    if len(unknown) == len(classes):
+    missing = [label for label in classes if label not in set(columns)]
+    if len(missing) == len(classes):
         return targets
-    if unknown or len(places) > len(classes):
-        others = [label for label in places if label not in set(classes)]
-        raise InvalidTargetError(
-            f"The columns of y are not the labels: {_difference('without', unknown)}{_difference('with', others)}."
-        )
-    return Targets(targets.matrix[:, [places[label] for label in classes]], list(classes), targets.is_sparse)
-
-
-def _difference(how: str, labels: list) -> str:
-    return f" {how} {_enumerate(object_array(labels))}" if labels else ""
+    others = [label for label in columns if label not in set(classes)]
+    if missing or others:
+        named = {"without": missing, "with": others}
+        differences = ", ".join(f"{how} {_enumerate(object_array(labels))}" for how, labels in named.items() if labels)
+        raise InvalidTargetError(f"The columns of y are not the labels: {differences}.")
+    places = {label: place for place, label in enumerate(columns)}
+    return Targets(targets.matrix[:, [places[label] for label in classes]], classes, targets.is_sparse)
 
 
 def _sparse_to_csr(y) -> sp.csr_array:
@@ -309,7 +306,7 @@ def check_new_labels(labels: Mapping[Hashable, str], classes: np.ndarray, known_
     if twice:
         raise InvalidLabelNamesError(f"The classifier has {_enumerate(object_array(twice))} already.")
     texts = _check_label_texts(list(labels.values()))
-    everything = [text.strip().lower() for text in (*known_texts, *texts)]
+    everything = [*{text.strip().lower() for text in known_texts}, *(text.strip().lower() for text in texts)]
     _check_unique(everything, "Two labels would have the text {!r} and be one to the encoder.", InvalidLabelNamesError)
     return list(labels), texts
 
@@ -343,9 +340,9 @@ def _check_number(n_names: int, n_labels: int) -> None:
 
 
 def _check_unique(names: list, message: str, error: type[ValueError]) -> None:
-    name, count = Counter(names).most_common(1)[0]
-    if count > 1:
-        raise error(message.format(name))
+    for name, count in Counter(names).most_common(1):
+        if count > 1:
+            raise error(message.format(name))
 
 
 def _check_label_texts(texts: list) -> list[str]:
@@ -388,7 +385,7 @@ def check_threshold(threshold, n_labels: int) -> float | np.ndarray:
         raise ValueError(f"threshold should be a number or have shape ({n_labels},), got shape {values.shape}.")
     if not ((values >= 0) & (values <= 1)).all():
         raise ValueError(f"threshold should lie between 0 and 1, got {threshold!r}.")
-    return values if values.ndim else np.float64(threshold)
+    return values if values.ndim else float(threshold)
 
 
 # -------------------------------------------------------------------------------------------------------------- weights

@@ -145,8 +145,7 @@ class OnnxBertLamClassifier(MultilabelClassifierMixin, BaseEstimator):
         labels : {ndarray, csr_array} of int, shape (n_texts, n_labels)
             Indicator of 0 and 1; sparse where the y of fit was sparse.
         """
-        threshold = self.threshold_
-        labels = (self.predict_proba(X) > threshold).astype(np.int64)
+        labels = (self.predict_proba(X) > np.atleast_1d(self.threshold_)).astype(np.int64)
         return sp.csr_array(labels) if self.sparse_output_ else labels
 
     # ------------------------------------------------------------------------------------------------------------ the file

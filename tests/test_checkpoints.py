@@ -151,6 +151,7 @@ def test_other_labels_are_another_training(make_classifier, tmp_path):
 
 def test_parameters_from_a_search_can_be_checkpointed(make_classifier, tmp_path):
     parameters = {"learning_rate": np.float64(1e-3), "weight_decay": np.float64(0.1), "labels_per_update": np.int64(2)}
+    parameters |= {"batch_size": np.int64(4), "max_epochs": np.int64(2)}
     killed = make_classifier(checkpoint_dir=tmp_path, callbacks=[StopAt(4)], label_names=list("abc"), **parameters)
     with pytest.raises(PowerCutError):
         killed.fit(TEXTS, Y)
