@@ -245,7 +245,8 @@ def test_callbacks_are_called(make_classifier):
 
 
 def test_early_stopping_keeps_the_best_weights(make_classifier):
-    parameters = {"early_stopping": True, "validation_fraction": 0.4, "n_iter_no_change": 2, "learning_rate": 0.05}
+    parameters = {"early_stopping": True, "validation_fraction": 0.4, "n_iter_no_change": 2, "head_init": "random"}
+    parameters |= {"learning_rate": 3e-3, "head_learning_rate": 3e-2}
     clf = make_classifier(max_epochs=40, **parameters).fit(TEXTS, Y)
     assert clf.n_iter_ < 40
     assert 0 < clf.best_epoch_ == clf.n_iter_ - 2
