@@ -18,6 +18,7 @@ from .exceptions import CheckpointError
 
 _NAME = "checkpoint.pt"
 _FORMAT = 1
+_LONGEST_SHOWN = 200
 
 
 class CheckpointFile:
@@ -71,11 +72,18 @@ class CheckpointFile:
         names = sorted(name for name in {*saved, *identity} if saved.get(name) != identity.get(name))
         if names:
             differences = "; ".join(
-                f"{name} was {saved.get(name, 'not there')}, now {identity.get(name, 'not there')}" for name in names
+                f"{name} was {_shown(saved.get(name))}, now {_shown(identity.get(name))}" for name in names
             )
             raise CheckpointError(
                 f"{self.path} belongs to another training: {differences}. Use another checkpoint_dir, or delete the file."
             )
+
+
+def _shown(description: str | None) -> str:
+    """Return what fits into a message; the names of all labels may be a page of text."""
+    if description is None:
+        return "not there"
+    return description if len(description) <= _LONGEST_SHOWN else f"{description[:_LONGEST_SHOWN]} ..."
 
 
 def fingerprint(*arrays: np.ndarray) -> str:
