@@ -88,6 +88,7 @@ class BERTClassifier(BertLamClassifier):
     attention_scale = 1.0
     label_names: Any = None
     labels_per_update = None
+    word_share = 0.0
 
     def __init__(
         self,
@@ -185,6 +186,7 @@ class FrozenEncoderClassifier(BertLamClassifier):
     attention_scale = 1.0
     label_names: Any = None
     labels_per_update = None
+    word_share = 0.0
     head_init = "logistic"
     dropout = 0.0
     learning_rate = 0.0

@@ -80,14 +80,15 @@ SYSTEMS = {
     "magnet": System("MAGNET", MAGNETClassifier, published=_published(0.696, 0.875)),
     "frozen": System("frozen embeddings + logistic regression", FrozenEncoderClassifier),
     "cls": System("cls (as the paper's NoLAM)", BERTClassifier, published=_published(0.690, 0.872)),
-    "mean": System("mean pooling", BertLamClassifier, {"attention": "mean"}),
+    "mean": System("mean pooling", BertLamClassifier, {"attention": "mean", "word_share": 0.0}),
     "document": System(
         "document (as the paper's BERT-LAM)",
         BertLamClassifier,
-        {"attention": "document", "attention_scale": 1.0},
+        {"attention": "document", "attention_scale": 1.0, "word_share": 0.0},
         published=_published(0.716, 0.888),
     ),
     "label-wise": System("label-wise (BertLamClassifier's default)", BertLamClassifier),
+    "label-wise-alone": System("label-wise without counts of words", BertLamClassifier, {"word_share": 0.0}),
     "label-wise-table": System("label-wise without label names", BertLamClassifier, {"label_names": None}),
 }
 DEMO_SYSTEMS = ("binary-relevance", "frozen", "cls", "mean", "document", "label-wise")

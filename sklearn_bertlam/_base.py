@@ -38,6 +38,7 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
     _prepared: dict[str, Any] | None = None  # what predictions share, made by the first of them
     _input_ranges: list | None = None
     _expected_threshold: float | None = None  # known before training
+    _n_word_pieces = 0  # where counts of them have no say
     long_text = "truncate"
     stride = 0
     checkpoint_dir = None

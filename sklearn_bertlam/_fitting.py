@@ -283,6 +283,7 @@ class Fitting:
         if checkpoints is None or checkpoints.saved is None:
             module: Any = estimator._make_module(data, random_state, precision)
         else:
+            estimator._n_word_pieces = checkpoints.saved["n_word_pieces"]
             module = estimator._blank_module(json.loads(checkpoints.saved["encoder"])).to(estimator.device_)
             module.labels_per_update = checkpoints.saved["labels_per_update"]
             estimator._expected_threshold = checkpoints.saved["expected_threshold"]
@@ -290,6 +291,7 @@ class Fitting:
             checkpoints.facts["expected_threshold"] = estimator._expected_threshold
             checkpoints.facts["encoder"] = module.encoder.config.to_json_string(use_diff=False)
             checkpoints.facts["labels_per_update"] = module.labels_per_update
+            checkpoints.facts["n_word_pieces"] = estimator._n_word_pieces
         return module
 
     def _settings(self, n_texts: int, random_state: np.random.RandomState, precision: torch.dtype) -> Any:
@@ -340,12 +342,13 @@ class Fitting:
     def _tune_threshold(self, held_out: TextDataset, precision: torch.dtype) -> np.ndarray:
         import torch
 
-        from ._net import dataset_scores
+        from ._net import predict_scores
 
         estimator = self.estimator
         held_out = held_out.part(np.flatnonzero(held_out.sample_weight[held_out.rows]))
         if not len(held_out):
             return np.full(estimator.n_labels_, EVEN)
         device = torch.device(estimator.device_)
-        logits = dataset_scores(estimator.module_, held_out, device, precision, estimator._prepared)
+        shared = estimator._prepared
+        logits = predict_scores(estimator.module_, held_out.tokens, device, precision, shared, rows=held_out.rows)
         return cautious_thresholds(held_out.known_targets.toarray(), expit(logits))

@@ -59,32 +59,45 @@ def logistic_head(
         What was fitted.
     """
     problems = _BinaryProblems(features, targets.tocsc(), sample_weight)
-    rows = random_state.permutation(len(features))[:_MOST_DOCUMENTS_TO_CHOOSE_ON]
-    held_out, rest = np.split(rows, [len(rows) // 4])
+    held_out, rest = _split(len(features), random_state)
     strength = _choose_strength(problems, held_out, rest)
-    everything = np.arange(len(features))
-    heads = [problems.fit(label, everything, strength) for label in range(targets.shape[1])]
-    weight, bias = zip(*heads, strict=True)
-    return LogisticHead(
-        np.asarray(weight, dtype=np.float32) / problems.unit,
-        np.asarray(bias, dtype=np.float32),
-        _threshold(problems, held_out, rest, strength),
-    )
+    return LogisticHead(*problems.fit_all(strength), _threshold(problems, held_out, rest, strength))
+
+
+def logistic_regressions(
+    features: sp.csr_array, targets: sp.csr_array, sample_weight: np.ndarray, random_state: np.random.RandomState
+) -> tuple[np.ndarray, np.ndarray]:
+    """Fit one logistic regression per label to sparse features (n, V), in the way of ``logistic_head``.
+
+    Returns
+    -------
+    weight, bias : ndarray of float32, shape (K, V) and (K,)
+        Coefficients, all 0 for a label that never or always applies, and intercepts.
+    """
+    problems = _BinaryProblems(features, targets.tocsc(), sample_weight)
+    return problems.fit_all(_choose_strength(problems, *_split(features.shape[0], random_state)))
+
+
+def _split(n: int, random_state: np.random.RandomState) -> tuple[np.ndarray, np.ndarray]:
+    """Draw documents to choose on: those to judge by, and those to learn from for that."""
+    rows = random_state.permutation(n)[:_MOST_DOCUMENTS_TO_CHOOSE_ON]
+    held_out, rest = np.split(rows, [len(rows) // 4])
+    return held_out, rest
 
 
 @dataclass
 class _BinaryProblems:
     """One binary problem per label, on features scaled to a root mean square length of 1."""
 
-    features: np.ndarray
+    features: np.ndarray | sp.csr_array
     columns: sp.csc_array
     sample_weight: np.ndarray
 
     def __post_init__(self):
         some = self.features[:1000].astype(np.float32)
-        self.unit = float(np.sqrt(np.mean(np.sum(some**2, axis=-1)))) or 1.0
+        self.unit = float(np.sqrt(np.mean((some**2).sum(axis=-1)))) or 1.0
 
-    def data(self, label: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def data(self, label: int, rows: np.ndarray) -> tuple[np.ndarray | sp.csr_array, np.ndarray, np.ndarray]:
         """Return features, 0/1 targets and weights of the rows where the label is known."""
         target = np.zeros(self.columns.shape[0], dtype=np.float32)
         entries = slice(self.columns.indptr[label], self.columns.indptr[label + 1])
@@ -92,7 +105,7 @@ class _BinaryProblems:
         rows = rows[~np.isnan(target[rows])]
         return self.vectors(label, rows), target[rows], self.sample_weight[rows]
 
-    def vectors(self, label: int, rows: np.ndarray) -> np.ndarray:
+    def vectors(self, label: int, rows: np.ndarray) -> np.ndarray | sp.csr_array:
         """Return the scaled features of the rows."""
         features = self.features[rows] if self.features.ndim == 2 else self.features[rows, label]
         return features.astype(np.float32) / self.unit
@@ -107,6 +120,12 @@ class _BinaryProblems:
             warnings.simplefilter("ignore", ConvergenceWarning)  # a start need not be the optimum
             model.fit(features, target, sample_weight=weights)
         return model.coef_[0], float(model.intercept_[0])
+
+    def fit_all(self, strength: float) -> tuple[np.ndarray, np.ndarray]:
+        """Return coefficients (K, H) and intercepts (K,) of all labels, for features that are not scaled."""
+        everything = np.arange(self.features.shape[0])
+        weight, bias = zip(*(self.fit(label, everything, strength) for label in range(self.columns.shape[1])), strict=True)
+        return np.asarray(weight, dtype=np.float32) / self.unit, np.asarray(bias, dtype=np.float32)
 
     def loss(self, label: int, rows: np.ndarray, weight: np.ndarray, bias: float) -> float:
         """Return the sum of the log-losses over the rows."""

@@ -16,6 +16,7 @@ from ._bert import LinearFactory, PackedBert
 from ._dropout import dropout
 from ._text_encoder import TextEncoder, full_precision, mean_vector
 from ._tokens import RaggedTokens
+from ._word_scores import WordScores
 
 LEARNED_SCALE_START = 10.0
 _LARGEST_SCALE = 100.0
@@ -50,6 +51,8 @@ class LabelAttentionNetwork(TextEncoder):
         The label texts. Without them, and where the attention needs label vectors, these are a trained table.
     labels_per_update : int, optional
         How many label texts an update of training encodes; the others keep their vectors from before. All by default.
+    n_word_pieces : int, default=0
+        The size of the vocabulary, where counts of word-pieces have a say in predictions.
     """
 
     def __init__(
@@ -62,11 +65,13 @@ class LabelAttentionNetwork(TextEncoder):
         dropout: float = 0.1,
         label_tokens: RaggedTokens | None = None,
         labels_per_update: int | None = None,
+        n_word_pieces: int = 0,
     ):
         super().__init__(encoder)
         self.attention = attention
         self.dropout = dropout
         self.classifier = nn.Linear(self.hidden_size, n_labels)
+        self.words = WordScores(n_word_pieces, n_labels) if n_word_pieces else None
         self.label_table: nn.Parameter | None = None
         self.log_scale: nn.Parameter | None = None
         self.fixed_scale = 1.0
@@ -117,6 +122,8 @@ class LabelAttentionNetwork(TextEncoder):
         self.classifier = nn.Linear(self.hidden_size, len(label_tokens), device=weight.device)
         self.classifier.weight.data = torch.cat([weight, scorers[:, :-1]])
         self.classifier.bias.data = torch.cat([bias, scorers[:, -1]])
+        if self.words is not None:
+            self.words.add_labels(len(scorers))
         self.label_tokens = label_tokens
         self._recent_label_vectors = None
 

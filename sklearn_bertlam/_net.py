@@ -389,7 +389,7 @@ class StopEarly(Callback):
 
     def _scores(self, net) -> dict[str, float]:
         net.module_.eval()
-        logits = dataset_scores(net.module_, self.validation, torch.device(net.device), net.precision)
+        logits = network_scores(net.module_, self.validation, torch.device(net.device), net.precision)
         targets = self.validation.known_targets.toarray()
         weights = self.validation.sample_weight[self.validation.rows]
         loss = net.get_loss(torch.from_numpy(logits).to(net.device), (targets, weights))
@@ -563,20 +563,22 @@ def predict_scores(
     precision: torch.dtype,
     shared: dict[str, Any],
     method: str = "__call__",
+    rows: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return what a method of the module, its logits by default, gives for n tokenized texts (n, K), in their order.
+    """Return what a method of the module, by default its logits, gives for some of n tokenized texts, by default all.
 
-    ``shared`` comes from ``prepared``.
+    ``shared`` comes from ``prepared``. Where counts of words have a say in the logits, they are mixed in.
     """
     function = partial(getattr(module, method), **shared)
-    return _apply(function, tokens, np.arange(len(tokens)), module, device, precision)
+    rows = np.arange(len(tokens)) if rows is None else rows
+    scores = _apply(function, tokens, rows, module, device, precision)
+    words: Any = getattr(module, "words", None)
+    return scores if words is None or method != "__call__" else words.mix(scores, tokens, rows)
 
 
-def dataset_scores(
-    module: nn.Module, data: TextDataset, device: torch.device, precision: torch.dtype, shared: dict[str, Any] | None = None
-) -> np.ndarray:
-    """Return the logits (n, K) of the texts of a data set, in its order."""
-    function = partial(module, **(prepared(module, device, precision) if shared is None else shared))
+def network_scores(module: nn.Module, data: TextDataset, device: torch.device, precision: torch.dtype) -> np.ndarray:
+    """Return the network's own logits (n, K) for the texts of a data set, in its order."""
+    function = partial(module, **prepared(module, device, precision))
     return _apply(function, data.tokens, data.rows, module, device, precision)
 
 

@@ -85,6 +85,10 @@ class _Logits(nn.Module):
         tokens = self._encode(input_ids, attention_mask, positions)  # (B, L, H)
         content = self._content_mask(attention_mask, positions)  # (B, L)
         features = self.network._pool(tokens, content, self.label_vectors)
+        logits = self._classify(features)  # (B, K)
+        return logits if self.network.words is None else self.network.words(logits, input_ids)
+
+    def _classify(self, features: torch.Tensor) -> torch.Tensor:
         classifier = self.network.classifier
         if features.ndim == 2:
             return classifier(features)  # (B, H) -> (B, K)

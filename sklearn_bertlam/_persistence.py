@@ -44,6 +44,7 @@ _FACTS = (
     "_reading",
     "_precision",
     "_expected_threshold",
+    "_n_word_pieces",
 )
 
 

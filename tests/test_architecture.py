@@ -22,7 +22,7 @@ LAYERS = [
         "_stratification",
         "_thresholds",
     },
-    {"_text_encoder", "_embedding_rows"},
+    {"_text_encoder", "_embedding_rows", "_word_scores"},
     {"_module", "_multilabel"},
     {"_net", "onnx", "_onnx_export", "_persistence", "_explanation_page", "_model_card"},
     {"_explanations", "_fitting", "_hub"},

@@ -1,0 +1,128 @@
+"""What counts of word-pieces alone say about each label, to be mixed into what the network says.
+
+A fine-tuned encoder and a linear classifier on TF-IDF err on different texts, so that the mean of their logits is better
+than either, mostly even where the words alone are far worse.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from torch import nn
+
+from ._batches import TextDataset
+from ._initialisation import logistic_regressions
+from ._tokens import RaggedTokens
+
+_EXAMPLES_FOR_HALF = 20
+
+
+class WordScores(nn.Module):
+    """One logistic regression per label on the TF-IDF vector of a text, whose terms are word-pieces.
+
+    V word-pieces, K labels. The vector has (1 + log count) idf for every word-piece that was seen in training, and is scaled
+    to unit length. Nothing here is trained together with the network.
+
+    Parameters
+    ----------
+    n_pieces : int
+        V.
+    n_labels : int
+        K.
+    """
+
+    weight: torch.Tensor  # (V, K), times idf
+    bias: torch.Tensor  # (K,)
+    idf: torch.Tensor  # (V,), 0 for special tokens and what was not seen
+    share: torch.Tensor  # (K,), of these scores in the mixture
+
+    def __init__(self, n_pieces: int, n_labels: int):
+        super().__init__()
+        self.register_buffer("weight", torch.zeros(n_pieces, n_labels))
+        self.register_buffer("bias", torch.zeros(n_labels))
+        self.register_buffer("idf", torch.zeros(n_pieces))
+        self.register_buffer("share", torch.zeros(n_labels))
+
+    def fit(self, data: TextDataset, share: float, random_state: np.random.RandomState) -> None:
+        """Learn from texts.
+
+        Parameters
+        ----------
+        data : TextDataset
+            n texts with targets and weights.
+        share : float
+            The share of a label with many examples; one with few has less, and one that never or always applies has none.
+        random_state : RandomState
+            Draws the documents on which the regularisation is chosen.
+        """
+        counts = _log_counts(data.tokens, data.rows, len(self.idf))
+        in_texts = np.bincount(counts.indices, minlength=len(self.idf))
+        idf = np.log((1 + len(data)) / (1 + in_texts)) + 1
+        idf[(in_texts == 0) | _is_special(data.tokens, len(self.idf))] = 0
+        seen = np.flatnonzero(idf)
+        targets, weights = data.known_targets, data.sample_weight[data.rows]
+        features = _unit_length(sp.csr_array(counts[:, seen].multiply(idf[seen])))
+        weight, bias = logistic_regressions(features, targets, weights, random_state)
+        self.weight.zero_()
+        self.weight[torch.from_numpy(seen)] = torch.from_numpy((weight * idf[seen]).T.astype(np.float32)).to(self.weight)
+        n_examples = np.asarray((targets[weights > 0] == 1).sum(axis=0)).ravel()
+        shares = share * n_examples / (n_examples + _EXAMPLES_FOR_HALF) * weight.any(axis=1)
+        for buffer, values in ((self.bias, bias), (self.idf, idf), (self.share, shares)):
+            buffer.copy_(torch.from_numpy(values))
+
+    def mix(self, logits: np.ndarray, tokens: RaggedTokens, rows: np.ndarray) -> np.ndarray:
+        """Return the mean of the network's logits (n, K) and these scores, weighted by ``share``, for some of the texts."""
+        idf, weight, bias, share = (x.cpu().numpy() for x in (self.idf, self.weight, self.bias, self.share))
+        counts = _log_counts(tokens, rows, len(idf))
+        lengths = np.sqrt(sp.csr_array(counts.multiply(idf)).power(2).sum(axis=1)).clip(1e-12)  # (n,)
+        scores = counts @ weight
+        scores /= lengths[:, None].astype(np.float32)
+        scores += bias
+        scores -= logits
+        scores *= share
+        scores += logits
+        return scores
+
+    def forward(self, logits: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+        """Do the same for padded token ids (B, L), in operations that every runtime has.
+
+        A word-piece that a text has c times contributes at each of its c places one c-th of what it does as a whole.
+        """
+        counts = (ids[:, :, None] == ids[:, None, :]).sum(dim=2).float()  # (B, L)
+        log_counts = 1 + counts.log()
+        lengths = ((log_counts * self.idf[ids]).square() / counts).sum(dim=1).sqrt().clamp(min=1e-12)  # (B,)
+        scores = torch.einsum("bl,blk->bk", log_counts / counts, self.weight[ids]) / lengths[:, None] + self.bias
+        return logits + self.share * (scores - logits)
+
+    def add_labels(self, n: int) -> None:
+        """Have no say on n more labels."""
+        for name in ("weight", "bias", "share"):
+            values = getattr(self, name)
+            setattr(self, name, torch.cat([values, values.new_zeros(*values.shape[:-1], n)], dim=-1))
+
+
+def _log_counts(tokens: RaggedTokens, rows: np.ndarray, n_pieces: int) -> sp.csr_array:
+    """Return 1 + log count of every word-piece in each of some texts (n, V)."""
+    lengths = tokens.lengths[rows]
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    places = np.arange(offsets[-1]) - np.repeat(offsets[:-1] - tokens.offsets[rows], lengths)
+    counts = sp.csr_array(
+        (np.ones(len(places), dtype=np.float32), tokens.ids[places], offsets.astype(np.int32)), shape=(len(rows), n_pieces)
+    )
+    counts.sum_duplicates()
+    counts.data = 1 + np.log(counts.data)
+    return counts
+
+
+def _is_special(tokens: RaggedTokens, n_pieces: int) -> np.ndarray:
+    """Tell which word-pieces fill batches or stand around every text (V,)."""
+    text = tokens.ids[: tokens.offsets[1]]
+    special = np.zeros(n_pieces, dtype=bool)
+    special[[tokens.pad_id, *text[: tokens.n_prefix], *text[len(text) - tokens.n_suffix :]]] = True
+    return special
+
+
+def _unit_length(features: sp.csr_array) -> sp.csr_array:
+    lengths = np.sqrt(features.power(2).sum(axis=1)).clip(1e-12)
+    return sp.csr_array(features.multiply(1 / lengths[:, None])).astype(np.float32)

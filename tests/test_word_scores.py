@@ -1,0 +1,121 @@
+"""Counts of word-pieces beside the network."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+from conftest import TEXTS, Y
+from sklearn.feature_extraction.text import TfidfTransformer
+from sklearn.metrics import average_precision_score
+
+from sklearn_bertlam._batches import TextDataset
+from sklearn_bertlam._tokens import RaggedTokens
+from sklearn_bertlam._word_scores import WordScores
+
+N_PIECES, PAD, CLS, SEP = 40, 0, 1, 2
+
+
+@pytest.fixture
+def tokens():
+    """Thirty texts between [CLS] and [SEP], some of which repeat a word-piece, and an empty one."""
+    random = np.random.RandomState(0)
+    texts = [[CLS, *random.randint(3, 30, random.randint(1, 25)), SEP] for _ in range(30)] + [[CLS, SEP]]
+    offsets = np.cumsum([0, *map(len, texts)])
+    return RaggedTokens(np.concatenate(texts).astype(np.int32), offsets, n_prefix=1, n_suffix=1, pad_id=PAD)
+
+
+@pytest.fixture
+def data(tokens):
+    targets = (np.random.RandomState(1).uniform(size=(len(tokens), 3)) < [0.4, 0.2, 0.0]).astype(np.float32)
+    return TextDataset(tokens, sp.csr_array(targets), np.ones(len(tokens), dtype=np.float32))
+
+
+@pytest.fixture
+def words(data):
+    words = WordScores(N_PIECES, 3)
+    words.fit(data, 0.5, np.random.RandomState(0))
+    return words
+
+
+def text_of(tokens, row):
+    return tokens.ids[tokens.offsets[row] : tokens.offsets[row + 1]]
+
+
+def counts_of(tokens):
+    contents = (text_of(tokens, row)[1:-1] for row in range(len(tokens)))
+    return np.stack([np.bincount(content, minlength=N_PIECES) for content in contents])
+
+
+def test_features_are_those_of_scikit_learns_tfidf(words, tokens):
+    features = TfidfTransformer(sublinear_tf=True).fit_transform(counts_of(tokens)).toarray()
+    idf = np.where(words.idf > 0, words.idf, 1).astype(float)
+    expected = features @ (words.weight.numpy() / idf[:, None]) + words.bias.numpy()
+    words.share[:] = 1
+    mixed = words.mix(np.full((len(tokens), 3), 7.0, dtype=np.float32), tokens, np.arange(len(tokens)))
+    np.testing.assert_allclose(mixed, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_labels_with_more_examples_have_a_larger_share_and_unseen_ones_none(words, data):
+    n = data.targets.sum(axis=0)
+    np.testing.assert_allclose(words.share, 0.5 * n / (n + 20), rtol=1e-6)
+    assert words.share[2] == 0
+
+
+def test_padded_texts_give_the_same_as_ragged_ones(words, tokens):
+    rows = np.array([4, 30, 7, 7, 0])
+    logits = np.random.RandomState(2).normal(size=(len(rows), 3)).astype(np.float32)
+    ids = torch.full((len(rows), 40), PAD)
+    for place, row in enumerate(rows):
+        ids[place, : tokens.lengths[row]] = torch.from_numpy(text_of(tokens, row))
+    padded = words(torch.from_numpy(logits), ids)
+    np.testing.assert_allclose(padded, words.mix(logits, tokens, rows), rtol=1e-4, atol=1e-5)
+
+
+def test_word_pieces_that_training_has_not_seen_say_nothing(words):
+    unknown = RaggedTokens(np.array([CLS, 35, 36, SEP], dtype=np.int32), np.array([0, 4]), 1, 1, PAD)
+    words.share[:] = 1
+    mixed = words.mix(np.zeros((1, 3), dtype=np.float32), unknown, np.arange(1))
+    np.testing.assert_allclose(mixed[0], words.bias, rtol=1e-6)
+
+
+def test_words_help_where_the_encoder_knows_nothing(make_classifier):
+    precisions = [
+        average_precision_score(Y, clf.fit(TEXTS, Y).decision_function(TEXTS), average="micro")
+        for clf in (make_classifier(max_epochs=0, head_init="random", word_share=share) for share in (0.0, 0.5))
+    ]
+    assert precisions[1] > precisions[0] + 0.1
+
+
+def test_a_share_of_zero_is_the_network_alone(make_classifier):
+    clf = make_classifier(word_share=0.0).fit(TEXTS, Y)
+    assert clf.module_.words is None
+    with_words = make_classifier(word_share=0.4).fit(TEXTS, Y)
+    assert not np.allclose(clf.decision_function(TEXTS), with_words.decision_function(TEXTS), atol=1e-3)
+
+
+def test_words_of_all_windows_count(make_classifier):
+    clf = make_classifier(long_text="windows", max_length=8, stride=2, max_epochs=0, word_share=0.9).fit(TEXTS, Y)
+    texts = ["my my my my my my my my my printer", "my my my my my my my my my my"]
+    with_printer, without = clf.decision_function(texts)[:, 0]
+    assert with_printer > without + 0.1
+
+
+def test_unknown_entries_and_texts_without_weight_do_not_count(make_classifier):
+    unknown, weights = Y.astype(float), np.ones(len(TEXTS))
+    unknown[:6, 0] = np.nan
+    weights[:6] = 0
+    weights[6:] = 2
+    flipped = np.vstack([1 - Y[:6], Y[6:]])
+    words = [
+        make_classifier(max_epochs=0).fit(TEXTS, targets, sample_weight=weight).module_.words
+        for targets, weight in ((unknown, None), (Y, weights), (flipped, weights))
+    ]
+    assert words[0].share[0] < words[0].share[1]
+    torch.testing.assert_close(words[1].weight, words[2].weight)
+    torch.testing.assert_close(words[1].share, words[2].share)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0, "half"])
+def test_shares_that_are_none_are_refused(make_classifier, share):
+    with pytest.raises(ValueError, match="word_share"):
+        make_classifier(word_share=share).fit(TEXTS, Y)
