@@ -59,7 +59,7 @@ def test_outputs_have_the_promised_shapes(make_classifier, attention, head_init)
     probabilities, scores, labels = clf.predict_proba(TEXTS[:5]), clf.decision_function(TEXTS[:5]), clf.predict(TEXTS[:5])
     assert probabilities.shape == scores.shape == labels.shape == (5, 3)
     np.testing.assert_allclose(probabilities, 1 / (1 + np.exp(-scores)), rtol=1e-5)
-    np.testing.assert_array_equal(labels, (probabilities > 0.5).astype(int))
+    np.testing.assert_array_equal(labels, (probabilities > clf.threshold_).astype(int))
 
 
 def test_fitted_attributes(fitted):

@@ -53,7 +53,7 @@ def test_prediction_goes_on_with_smaller_parts(fitted, limit_memory):
 
 
 def test_a_text_that_does_not_fit_alone_is_an_error_with_its_length(make_classifier, limit_memory):
-    limit_memory(5)
+    limit_memory(10)
     with pytest.warns(LessMemoryWarning), pytest.raises(OutOfMemoryError, match="single text of 11 tokens.*max_length"):
         make_classifier(head_init="random").fit(["printer " * 9, *TEXTS], np.vstack([Y[:1], Y]))
 

@@ -141,6 +141,7 @@ BAD_PARAMETERS = {
     "label_names": 3,
     "labels_per_update": 0,
     "head_init": "zeros",
+    "word_share": 1.0,
     "max_length": 2,
     "dropout": 1.0,
     "learning_rate": -1e-5,
