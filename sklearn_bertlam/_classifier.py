@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _MOST_VALUES_FOR_START = 2**29  # 1 GiB in half precision
 _LABEL_SHARE, _LABEL_TOKENS = 0.03, 96
 _LEARNING_RATE, _WIDTH = 2e-4, 384
-_MOST_LABELS_FOR_WORDS = 1000
+_MOST_LABELS_FOR_WORDS, _MOST_DOCUMENTS_FOR_WORDS = 1000, 50_000
 _PAPER_MAX_LENGTH = {"aapd": 128, "rcv1-v2": 126}
 
 
@@ -323,7 +323,9 @@ class BertLamClassifier(NeuralTextClassifier):
         if self.head_init == "logistic" or module.label_table is not None:
             self._start_from_frozen_encoder(module, data, random_state, precision)
         if module.words is not None:
-            module.words.fit(data, self.word_share, random_state)
+            too_many = len(data) > _MOST_DOCUMENTS_FOR_WORDS
+            some = data.part(random_state.permutation(len(data))[:_MOST_DOCUMENTS_FOR_WORDS]) if too_many else data
+            module.words.fit(some, self.word_share, random_state)
         return module
 
     def _prepare_to_go_on(self, data):

@@ -107,9 +107,7 @@ def _log_counts(tokens: RaggedTokens, rows: np.ndarray, n_pieces: int) -> sp.csr
     lengths = tokens.lengths[rows]
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     places = np.arange(offsets[-1]) - np.repeat(offsets[:-1] - tokens.offsets[rows], lengths)
-    counts = sp.csr_array(
-        (np.ones(len(places), dtype=np.float32), tokens.ids[places], offsets.astype(np.int32)), shape=(len(rows), n_pieces)
-    )
+    counts = sp.csr_array((np.ones(len(places), dtype=np.float32), tokens.ids[places], offsets), shape=(len(rows), n_pieces))
     counts.sum_duplicates()
     counts.data = 1 + np.log(counts.data)
     return counts
