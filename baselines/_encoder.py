@@ -10,7 +10,8 @@ from sklearn_bertlam import BertLamClassifier
 class BERTClassifier(BertLamClassifier):
     """BERT fine-tuned with a linear layer on the vector of its first token: the paper's NoLAM.
 
-    The same as :class:`sklearn_bertlam.BertLamClassifier` with ``attention="cls"``, which has no label texts.
+    The same as :class:`sklearn_bertlam.BertLamClassifier` with ``attention="cls"``, which has no label texts, and
+    ``word_share=0``.
 
     Parameters
     ----------

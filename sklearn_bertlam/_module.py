@@ -135,7 +135,7 @@ class LabelAttentionNetwork(TextEncoder):
         some = some[np.argsort(-tokens.lengths[some], kind="stable")]
         features = self.features(pack(tokens, some).to(self._device), prepared)  # (n, K, H)
         cosines = torch.einsum("bkh,kh->bk", features, normalize(vectors, dim=-1))
-        return cosines, torch.einsum("bkh,kh->bk", features, self.classifier.weight) + self.classifier.bias
+        return cosines, self.classify(features)
 
     def start_update(self) -> None:
         """Go on to the next labels that are encoded anew."""
@@ -229,7 +229,10 @@ class LabelAttentionNetwork(TextEncoder):
         """Equation 7 before its sigmoid: logits (B, K)."""
         features = self.features(batch, prepared)
         with full_precision(features):
-            features = dropout(features, self.dropout, self.training)
-            if features.ndim == 2:
-                return self.classifier(features)  # (B, H) -> (B, K)
-            return torch.einsum("bkh,kh->bk", features, self.classifier.weight) + self.classifier.bias
+            return self.classify(dropout(features, self.dropout, self.training))
+
+    def classify(self, features: torch.Tensor) -> torch.Tensor:
+        """Return logits (B, K) from what ``features`` gives: (B, H) or (B, K, H)."""
+        if features.ndim == 2:
+            return self.classifier(features)
+        return torch.einsum("bkh,kh->bk", features, self.classifier.weight) + self.classifier.bias

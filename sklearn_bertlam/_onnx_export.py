@@ -84,15 +84,8 @@ class _Logits(nn.Module):
         positions = torch.arange(input_ids.shape[1], device=input_ids.device)  # (L,)
         tokens = self._encode(input_ids, attention_mask, positions)  # (B, L, H)
         content = self._content_mask(attention_mask, positions)  # (B, L)
-        features = self.network._pool(tokens, content, self.label_vectors)
-        logits = self._classify(features)  # (B, K)
+        logits = self.network.classify(self.network._pool(tokens, content, self.label_vectors))  # (B, K)
         return logits if self.network.words is None else self.network.words(logits, input_ids)
-
-    def _classify(self, features: torch.Tensor) -> torch.Tensor:
-        classifier = self.network.classifier
-        if features.ndim == 2:
-            return classifier(features)  # (B, H) -> (B, K)
-        return torch.einsum("bkh,kh->bk", features, classifier.weight) + classifier.bias
 
     def _encode(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         inputs = {"input_ids": input_ids, "attention_mask": attention_mask}

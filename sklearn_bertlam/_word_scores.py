@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 import torch
+from sklearn.feature_extraction.text import TfidfTransformer
+from sklearn.preprocessing import normalize
 from torch import nn
 
 from ._batches import TextDataset
@@ -32,7 +34,7 @@ class WordScores(nn.Module):
         K.
     """
 
-    weight: torch.Tensor  # (V, K), times idf
+    weight: torch.Tensor  # (V, K)
     bias: torch.Tensor  # (K,)
     idf: torch.Tensor  # (V,), 0 for special tokens and what was not seen
     share: torch.Tensor  # (K,), of these scores in the mixture
@@ -57,15 +59,13 @@ class WordScores(nn.Module):
             Draws the documents on which the regularisation is chosen.
         """
         counts = _log_counts(data.tokens, data.rows, len(self.idf))
-        in_texts = np.bincount(counts.indices, minlength=len(self.idf))
-        idf = np.log((1 + len(data)) / (1 + in_texts)) + 1
-        idf[(in_texts == 0) | _is_special(data.tokens, len(self.idf))] = 0
+        idf = TfidfTransformer().fit(counts).idf_
+        idf[(np.bincount(counts.indices, minlength=len(idf)) == 0) | _is_special(data.tokens, len(idf))] = 0
         seen = np.flatnonzero(idf)
         targets, weights = data.known_targets, data.sample_weight[data.rows]
-        features = _unit_length(sp.csr_array(counts[:, seen].multiply(idf[seen])))
-        weight, bias = logistic_regressions(features, targets, weights, random_state)
+        weight, bias = logistic_regressions(_features(counts, idf)[:, seen], targets, weights, random_state)
         self.weight.zero_()
-        self.weight[torch.from_numpy(seen)] = torch.from_numpy((weight * idf[seen]).T.astype(np.float32)).to(self.weight)
+        self.weight[torch.from_numpy(seen)] = torch.from_numpy(weight.T).to(self.weight)
         n_examples = np.asarray((targets[weights > 0] == 1).sum(axis=0)).ravel()
         shares = share * n_examples / (n_examples + _EXAMPLES_FOR_HALF) * weight.any(axis=1)
         for buffer, values in ((self.bias, bias), (self.idf, idf), (self.share, shares)):
@@ -74,10 +74,7 @@ class WordScores(nn.Module):
     def mix(self, logits: np.ndarray, tokens: RaggedTokens, rows: np.ndarray) -> np.ndarray:
         """Return the mean of the network's logits (n, K) and these scores, weighted by ``share``, for some of the texts."""
         idf, weight, bias, share = (x.cpu().numpy() for x in (self.idf, self.weight, self.bias, self.share))
-        counts = _log_counts(tokens, rows, len(idf))
-        lengths = np.sqrt(sp.csr_array(counts.multiply(idf)).power(2).sum(axis=1)).clip(1e-12)  # (n,)
-        scores = counts @ weight
-        scores /= lengths[:, None].astype(np.float32)
+        scores = _features(_log_counts(tokens, rows, len(idf)), idf) @ weight
         scores += bias
         scores -= logits
         scores *= share
@@ -90,9 +87,9 @@ class WordScores(nn.Module):
         A word-piece that a text has c times contributes at each of its c places one c-th of what it does as a whole.
         """
         counts = (ids[:, :, None] == ids[:, None, :]).sum(dim=2).float()  # (B, L)
-        log_counts = 1 + counts.log()
-        lengths = ((log_counts * self.idf[ids]).square() / counts).sum(dim=1).sqrt().clamp(min=1e-12)  # (B,)
-        scores = torch.einsum("bl,blk->bk", log_counts / counts, self.weight[ids]) / lengths[:, None] + self.bias
+        features = (1 + counts.log()) * self.idf[ids]  # (B, L)
+        lengths = (features.square() / counts).sum(dim=1).sqrt().clamp(min=1e-12)  # (B,)
+        scores = torch.einsum("bl,blk->bk", features / counts, self.weight[ids]) / lengths[:, None] + self.bias
         return logits + self.share * (scores - logits)
 
     def add_labels(self, n: int) -> None:
@@ -121,6 +118,6 @@ def _is_special(tokens: RaggedTokens, n_pieces: int) -> np.ndarray:
     return special
 
 
-def _unit_length(features: sp.csr_array) -> sp.csr_array:
-    lengths = np.sqrt(features.power(2).sum(axis=1)).clip(1e-12)
-    return sp.csr_array(features.multiply(1 / lengths[:, None])).astype(np.float32)
+def _features(log_counts: sp.csr_array, idf: np.ndarray) -> sp.csr_array:
+    """Return the TF-IDF vectors (n, V), of unit length."""
+    return normalize(sp.csr_array(log_counts.multiply(idf.astype(np.float32))))

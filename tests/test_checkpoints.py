@@ -12,6 +12,7 @@ from conftest import TEXTS, Y
 from skorch.callbacks import Callback
 
 from sklearn_bertlam import _net
+from sklearn_bertlam._checkpoints import CheckpointFile
 from sklearn_bertlam.exceptions import CheckpointError
 
 PARAMETERS = {"max_epochs": 4, "learning_rate": 1e-3, "label_names": ["printer", "invoice", "thank"], "labels_per_update": 2}
@@ -166,3 +167,10 @@ def test_a_training_that_stopped_early_is_not_repeated(make_classifier, tmp_path
     assert seen.n_updates == 0
     assert first.n_iter_ == again.n_iter_ == 1
     np.testing.assert_array_equal(again.predict_proba(TEXTS), first.predict_proba(TEXTS))
+
+
+def test_a_refusal_does_not_print_a_page_of_labels(tmp_path):
+    saved, now = ({"the labels": repr([f"{word} {i}" for i in range(1000)])} for word in ("old", "new"))
+    with pytest.raises(CheckpointError, match="the labels was .*old 0.*now .*new 0") as refusal:
+        CheckpointFile(tmp_path).check(saved, now)
+    assert len(str(refusal.value)) < 1000
