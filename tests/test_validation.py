@@ -2,14 +2,30 @@
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import scipy.sparse as sp
 from conftest import LABELS, TEXTS, Y
+from numpy.testing import assert_array_equal
 from sklearn.exceptions import NotFittedError
 
 from sklearn_bertlam import BertLamClassifier
+from sklearn_bertlam._validation import (
+    check_classes,
+    check_label_counts,
+    check_label_names,
+    check_new_labels,
+    check_pos_weight,
+    check_sample_weight,
+    check_targets,
+    check_texts,
+    check_threshold,
+    checked_batches,
+    in_order_of,
+    object_array,
+)
 from sklearn_bertlam.baselines import BinaryRelevanceClassifier
-from sklearn_bertlam.exceptions import BertLamError
+from sklearn_bertlam.exceptions import BertLamError, LabelWithoutPositivesWarning
 
 
 @pytest.fixture(params=["bert-lam", "binary relevance"])
@@ -207,3 +223,359 @@ def test_parameters_that_do_not_fit_the_data(make_classifier, parameters, messag
 def test_not_fitted(estimator, method):
     with pytest.raises(NotFittedError):
         getattr(estimator, method)(TEXTS)
+
+
+# ------------------------------------------------------------------------------------------- messages, word for word
+
+NOT_ZERO_ONE = "y should hold only 0, 1 and NaN (unknown), got "
+LABEL_SETS = (
+    "y looks like a collection of label sets. One column per label is needed: use "
+    "sklearn.preprocessing.MultiLabelBinarizer().fit_transform(y)."
+)
+MISSING = ". Missing texts are not guessed: drop the row, or replace it with ''."
+FEW = np.array(["a", "b"], dtype=object)
+
+MESSAGES = {
+    "a string": (check_texts, "fire", "Iterable over raw text documents expected, string object received."),
+    "bytes": (check_texts, b"fire", "Iterable over raw text documents expected, bytes object received."),
+    "a dict": (check_texts, {"a": "fire"}, "Iterable over raw text documents expected, dict object received."),
+    "a number": (check_texts, 3, "Iterable over raw text documents expected, int object received."),
+    "nothing": (check_texts, [], "Found array with 0 sample(s) (shape=(0,)) while a minimum of 1 is required."),
+    "a sparse matrix": (
+        check_texts,
+        sp.eye_array(3),
+        "Raw texts expected, got a sparse matrix. Pass the texts themselves, not their vectors.",
+    ),
+    "two columns": (
+        check_texts,
+        pd.DataFrame({"a": ["x"], "b": ["y"]}),
+        "Expected one text per row, got DataFrame of shape (1, 2). Pass one column, for instance X['text'] or X[:, 0].",
+    ),
+    "three dimensions": (
+        check_texts,
+        np.full((1, 1, 1), "x"),
+        "Expected one text per row, got ndarray of shape (1, 1, 1). Pass one column, for instance X['text'] or X[:, 0].",
+    ),
+    "none": (check_texts, ["x", None], f"texts[1] is None{MISSING}"),
+    "nan": (check_texts, ["x", float("nan")], f"texts[1] is nan{MISSING}"),
+    "pandas' missing": (check_texts, ["x", pd.NA], f"texts[1] is <NA>{MISSING}"),
+    "pandas' missing time": (check_texts, ["x", pd.NaT], f"texts[1] is NaT{MISSING}"),
+    "bytes among texts": (
+        check_texts,
+        [b"x"],
+        "texts[0] is bytes. Decode it first, for instance with .decode('utf-8').",
+    ),
+    "a number among texts": (check_texts, ["x", 42], "texts[1] is 42 of type int. Every text has to be a str."),
+    "a long list": (
+        check_texts,
+        [["x" * 200]],
+        f"texts[0] is ['{'x' * 78} of type list. Every text has to be a str.",
+    ),
+    "no targets": (lambda y: check_targets(y, 2), None, "requires y to be passed, but the target y is None."),
+    "a string as targets": (
+        lambda y: check_targets(y, 2),
+        "ab",
+        "y is a string. An indicator matrix with one column per label is needed.",
+    ),
+    "label sets": (lambda y: check_targets(y, 2), [{"a"}, {"b"}], LABEL_SETS),
+    "label lists": (lambda y: check_targets(y, 2), [["a"], ["b"]], LABEL_SETS),
+    "rows of different lengths": (lambda y: check_targets(y, 2), [[1, 2], [1]], LABEL_SETS),
+    "one label": (
+        lambda y: check_targets(y, 2),
+        [0, 1],
+        "y should be an indicator matrix of shape (n_texts, n_labels), got an array of shape (2,). For one label use "
+        "y.reshape(-1, 1); for label sets use sklearn.preprocessing.MultiLabelBinarizer. Unknown label type: binary.",
+    ),
+    "complex": (
+        lambda y: check_targets(y, 1),
+        np.array([[1j]]),
+        "Complex data not supported: y should hold only 0, 1 and NaN (unknown).",
+    ),
+    "strings": (lambda y: check_targets(y, 1), np.array([["x"]]), f"{NOT_ZERO_ONE}dtype <U1: strings found."),
+    "strings as objects": (
+        lambda y: check_targets(y, 1),
+        np.array([["x"]], dtype=object),
+        f"{NOT_ZERO_ONE}dtype object: strings found.",
+    ),
+    "a sparse matrix of complex numbers": (
+        lambda y: check_targets(sp.csr_array(y), 1),
+        np.array([[1j]]),
+        f"{NOT_ZERO_ONE}dtype complex128.",
+    ),
+    "two": (
+        lambda y: check_targets(y, 3),
+        np.array([[0, 1], [1, 0], [1, 2]], dtype=float),
+        f"{NOT_ZERO_ONE}2.0 in row 2, column 1. Unknown label type: continuous or multiclass-multioutput.",
+    ),
+    "too few rows": (
+        lambda y: check_targets(y, 3),
+        np.eye(2),
+        "Found input variables with inconsistent numbers of samples: 3 texts and 2 rows in y.",
+    ),
+    "no column": (
+        lambda y: check_targets(y, 2),
+        np.zeros((2, 0)),
+        "y has no column (shape (2, 0)). At least one label is needed.",
+    ),
+    "the same column twice": (
+        lambda y: check_targets(y, 2),
+        pd.DataFrame(np.eye(2), columns=["a", "a"]),
+        "y has the column 'a' more than once.",
+    ),
+    "all unknown": (
+        lambda y: check_label_counts(check_targets(y, 2).matrix, FEW),
+        [[np.nan, 1], [np.nan, 0]],
+        "y is NaN in every row for label 'a'. Drop the column or add known entries.",
+    ),
+    "a set of names": (
+        lambda names: check_label_names(names, None, 2),
+        {"a", "b"},
+        "label_names is a set. Pass a sequence with one name per column of y, in their order.",
+    ),
+    "too few names": (
+        lambda names: check_label_names(names, None, 2),
+        ["a"],
+        "label_names has 1 names but y has 2 columns.",
+    ),
+    "a name twice": (
+        lambda names: check_label_names(names, None, 3),
+        ["a", "b", "b"],
+        "label_names has 'b' more than once. Every label needs a name of its own.",
+    ),
+    "an empty name": (
+        lambda names: check_label_names(names, None, 2),
+        ["a", " "],
+        "The text of label 1 is ' '. Every label needs a non-empty str.",
+    ),
+    "a number as name": (
+        lambda names: check_label_names(names, None, 2),
+        {"a": "x", "b": 3},
+        "The text of label 1 is 3. Every label needs a non-empty str.",
+    ),
+    "columns without text": (
+        lambda names: check_label_names(names, ["a", "b", "c"], 3),
+        {"a": "x"},
+        "label_names has no text for labels 'b', 'c' of y.",
+    ),
+    "a class twice": (check_classes, ["a", "b", "a"], "classes has 'a' more than once."),
+    "no new label": (
+        lambda labels: check_new_labels(labels, FEW, ["a", "b"]),
+        {},
+        "labels should be a dict of label to text with one entry at least, got {}.",
+    ),
+    "new labels without texts": (
+        lambda labels: check_new_labels(labels, FEW, ["a", "b"]),
+        ["c"],
+        "labels should be a dict of label to text with one entry at least, got ['c'].",
+    ),
+    "a known label": (
+        lambda labels: check_new_labels(labels, FEW, ["a", "b"]),
+        {"a": "another text"},
+        "The classifier has label 'a' already.",
+    ),
+    "a known text": (
+        lambda labels: check_new_labels(labels, FEW, ["a", "b"]),
+        {"c": " B "},
+        "Two labels would have the text 'b' and be one to the encoder.",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", MESSAGES)
+def test_messages_in_full(case):
+    check, value, message = MESSAGES[case]
+    with pytest.raises(BertLamError) as caught:
+        check(value)
+    assert str(caught.value) == message
+
+
+PARAMETER_MESSAGES = {
+    "words for threshold": (
+        lambda value: check_threshold(value, 2),
+        "high",
+        "threshold should be numbers between 0 and 1, got 'high'.",
+    ),
+    "three thresholds": (
+        lambda value: check_threshold(value, 2),
+        [0.1] * 3,
+        "threshold should be a number or have shape (2,), got shape (3,).",
+    ),
+    "a large threshold": (lambda value: check_threshold(value, 2), 1.1, "threshold should lie between 0 and 1, got 1.1."),
+    "a negative weight": (
+        lambda value: check_sample_weight(value, 2),
+        [1.0, -1e-3],
+        "Negative values in data passed to `sample_weight`.",
+    ),
+    "pos_weight of other labels": (
+        lambda value: check_pos_weight(value, 2),
+        [1.0] * 3,
+        "pos_weight should be a number or have shape (2,), got shape (3,).",
+    ),
+    "a matrix of pos_weight": (
+        lambda value: check_pos_weight(value, 2),
+        [[1.0]],
+        "pos_weight should be a number or have shape (2,), got shape (1, 1).",
+    ),
+    "pos_weight zero": (
+        lambda value: check_pos_weight(value, 2),
+        [1.0, 0.0],
+        "pos_weight should be finite and positive, got [1.0, 0.0].",
+    ),
+    "pos_weight infinite": (
+        lambda value: check_pos_weight(value, 2),
+        np.inf,
+        "pos_weight should be finite and positive, got inf.",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", PARAMETER_MESSAGES)
+def test_messages_about_parameters_in_full(case):
+    check, value, message = PARAMETER_MESSAGES[case]
+    with pytest.raises(ValueError) as caught:
+        check(value)
+    assert str(caught.value) == message
+
+
+# ----------------------------------------------------------------------------------------------------- what is accepted
+
+
+@pytest.mark.parametrize(
+    "container",
+    [
+        list,
+        tuple,
+        iter,
+        np.array,
+        pd.Series,
+        pa.array,
+        lambda texts: pa.chunked_array([texts]),
+        lambda texts: np.array(texts)[:, None],
+        lambda texts: pd.DataFrame({"text": texts}),
+        lambda texts: pa.table({"text": texts}),
+    ],
+)
+def test_texts_in_any_container(container):
+    texts = ["fire", "", "thank you"]
+    assert check_texts(container(texts)) == texts
+    assert list(checked_batches(container(texts), 2)) == [["fire", ""], ["thank you"]]
+
+
+def test_a_stream_is_read_as_far_as_it_is_needed():
+    def stream():
+        yield from ["a", "b", "c", "d", None]
+
+    batches = checked_batches(stream(), 2)
+    assert [next(batches), next(batches)] == [["a", "b"], ["c", "d"]]
+    with pytest.raises(ValueError, match=r"^texts\[4\] is None"):
+        next(batches)
+    with pytest.raises(ValueError, match="string object received"):
+        checked_batches("fire", 2)
+
+
+@pytest.mark.parametrize(
+    "container",
+    [
+        lambda y: y.tolist(),
+        lambda y: y.astype(object),
+        lambda y: y.astype(np.float16),
+        sp.csc_array,
+        sp.coo_matrix,
+        pd.DataFrame,
+        lambda y: pd.DataFrame(y).astype("Int64"),
+        lambda y: pd.DataFrame(y).astype(object),
+        lambda y: pa.table({"a": y[:, 0], "b": y[:, 1]}),
+    ],
+)
+def test_targets_in_any_container(container):
+    y = np.array([[1, 0], [0, 1], [1, 1]])
+    targets = check_targets(container(y), 3)
+    assert_array_equal(targets.matrix.toarray(), y)
+    assert targets.matrix.dtype == np.float32
+    assert targets.matrix.nnz == 4
+    assert targets.is_sparse == sp.issparse(container(y))
+
+
+@pytest.mark.parametrize("unknown", [None, np.nan, pd.NA])
+def test_unknown_entries(unknown):
+    y = np.array([[1, unknown], [0, 1]], dtype=object)
+    for container in (np.array, pd.DataFrame, lambda y: pd.DataFrame(y).convert_dtypes()):
+        assert_array_equal(check_targets(container(y), 2).matrix.toarray(), [[1, np.nan], [0, 1]])
+
+
+def test_duplicate_entries_are_summed_and_the_users_matrix_stays():
+    y = sp.coo_array(([1.0, 1.0, -1.0], ([0, 1, 1], [0, 1, 1])), shape=(2, 2))
+    assert check_targets(y, 2).matrix.toarray().tolist() == [[1, 0], [0, 0]]
+    assert y.nnz == 3
+
+
+def test_columns_are_put_in_the_order_of_the_classes():
+    targets = check_targets(pd.DataFrame([[1, 0, 0], [0, 1, 1]], columns=["c", "a", "b"]), 2)
+    ordered = in_order_of(targets, ["a", "b", "c"])
+    assert ordered.matrix.toarray().tolist() == [[0, 0, 1], [1, 1, 0]]
+    assert ordered.columns == ["a", "b", "c"]
+    assert not ordered.is_sparse
+    for classes in (["c", "a", "b"], ["x", "y", "z"], [0, 1, "c"]):  # the same, none of them, not all names
+        assert in_order_of(targets, classes) is targets
+    with pytest.raises(BertLamError) as caught:
+        in_order_of(targets, ["a", "b", "x"])
+    assert str(caught.value) == "The columns of y are not the labels: without label 'x', with label 'c'."
+    with pytest.raises(BertLamError, match="are not the labels: with label 'c'"):
+        in_order_of(targets, ["a", "b"])
+    without_names = check_targets(np.eye(2), 2)
+    assert in_order_of(without_names, ["a", "b"]) is without_names
+
+
+def test_labels_that_no_text_has_are_named_up_to_ten():
+    def message(n_without):
+        classes = np.array([f"l{i}" for i in range(n_without + 1)], dtype=object)
+        matrix = sp.csr_array(np.eye(1, n_without + 1, n_without, dtype=np.float32))
+        with pytest.warns(LabelWithoutPositivesWarning) as caught:
+            check_label_counts(matrix, classes)
+        return str(caught[0].message)
+
+    end = ". The estimator learns to predict that such a label never applies."
+    assert message(1) == f"No text has label 'l0'{end}"
+    assert message(2) == f"No text has labels 'l0', 'l1'{end}"
+    ten = ", ".join(f"'l{i}'" for i in range(10))
+    assert message(10) == f"No text has labels {ten}{end}"
+    assert message(12) == f"No text has labels {ten} and 2 more{end}"
+
+
+def test_label_names_and_classes():
+    def checked(names, columns=None, n_labels=2):
+        classes, texts = check_label_names(names, columns, n_labels)
+        return classes.tolist(), texts
+
+    assert checked(None) == ([0, 1], None)
+    assert checked(None, ["a", "b"]) == (["a", "b"], ["a", "b"])
+    assert checked(None, ["a", 3]) == (["a", 3], None)
+    assert checked(["x", "y"]) == (["x", "y"], ["x", "y"])
+    assert checked(np.array(["x", "y"]), ["a", "b"]) == (["a", "b"], ["x", "y"])
+    assert checked({"b": "y", "a": "x"}) == (["b", "a"], ["y", "x"])
+    assert checked({1: "y", 0: "x"}) == ([0, 1], ["x", "y"])
+    assert checked({"b": "y", "a": "x"}, ["a", "b"]) == (["a", "b"], ["x", "y"])
+    assert checked({"a": "Spring", "b": " spring "}) == (["a", "b"], ["a: Spring", "b:  spring "])
+    assert check_classes(("a", "b")) == ["a", "b"]
+    assert check_new_labels({"c": "sea", "d": "sky"}, FEW, ["a", "b"]) == (["c", "d"], ["sea", "sky"])
+
+
+def test_arrays_of_labels():
+    assert object_array([0, 1, 2]).dtype == np.int64
+    for labels in ([0, 1], [True, False, True], ["a", "b", "c"], [0, 1, "c"], [(1, 2), (3, 4), (5, 6)]):
+        array = object_array(labels)
+        assert (array.dtype, array.shape, array.tolist()) == (object, (len(labels),), labels)
+
+
+def test_numbers_that_are_accepted():
+    assert check_threshold(0, 2) == 0.0
+    assert check_threshold(1, 2) == 1.0
+    assert isinstance(check_threshold(np.float32(0.5), 2), float)
+    assert check_threshold([0.1, 1.0], 2).tolist() == [0.1, 1.0]
+    assert check_sample_weight(None, 3).tolist() == [1, 1, 1]
+    assert check_sample_weight([0, 2], 2).tolist() == [0, 2]
+    assert check_sample_weight([0, 2], 2).dtype == np.float32
+    assert check_pos_weight(None, 2) is None
+    assert check_pos_weight(3, 2).tolist() == check_pos_weight([3], 2).tolist() == [3, 3]
+    assert check_pos_weight([1, 2], 2).tolist() == [1, 2]
+    assert check_pos_weight([1, 2], 2).dtype == np.float32
