@@ -15,7 +15,7 @@ help:
 	@echo "make format  format the code"
 	@echo "make clean   remove the virtual environments"
 	@echo "make test-lowest  run the tests with the lowest supported versions"
-	@echo "make trust        measure docs/results/trust.md anew, about an hour"
+	@echo "make trust        measure docs/results/trust.md anew, about two hours"
 	@echo "make packages     build wheel and sdist in dist/, and check them"
 	@echo "make audit        look for unsafe code and known vulnerabilities; list what is installed in dist/sbom.json"
 
@@ -42,7 +42,7 @@ docs: $(INSTALLED)
 	$(RUN) -m sphinx -W --keep-going -b html docs docs/_build/html
 
 trust: $(INSTALLED)
-	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt pytest-cov
+	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt pytest-cov mutmut
 	rm -rf docs/results/trust
 	$(RUN) -m benchmarks.trust --out docs/results/trust
 

@@ -1,15 +1,17 @@
 """Everything that speaks for or against trusting this package, in one table: ``python -m benchmarks.trust``.
 
-scikit-learn's checks, fuzzing, kills, threads and processes, memory, reproducibility and coverage of the tests, each by the
-command that it names. Every part leaves a file in the folder of ``--out``, so that the same call goes on where it was cut
-off; delete the folder to measure anew.
+scikit-learn's checks, fuzzing, kills, threads and processes, memory, reproducibility, coverage of the tests and the mutants
+that they notice, each by the command that it names. Every part leaves a file in the folder of ``--out``, so that the same
+call goes on where it was cut off; delete the folder to measure anew.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -72,6 +74,7 @@ def _parts(minutes: float, n_kills: int, n_fits: int) -> dict[str, Part]:
             _coverage_rows,
             lambda result: not any(word in result["tests"] for word in ("failed", "error")),
         ),
+        "mutants": Part("python -m mutmut run", _mutants, _mutants_rows, lambda result: not result["segfault"]),
     }
 
 
@@ -153,6 +156,18 @@ def _coverage_rows(result: dict[str, Any]) -> dict[str, str]:
     lines = totals["covered_lines"] / totals["num_statements"]
     branches = totals["covered_branches"] / totals["num_branches"]
     return {"coverage of the tests": f"{lines:.1%} of the lines, {branches:.1%} of the branches"}
+
+
+def _mutants() -> dict[str, Any]:
+    shutil.rmtree("mutants", ignore_errors=True)
+    for command in ("run", "export-cicd-stats"):
+        subprocess.run([sys.executable, "-m", "mutmut", command], check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    return json.loads(Path("mutants/mutmut-cicd-stats.json").read_text(encoding="utf-8"))
+
+
+def _mutants_rows(result: dict[str, Any]) -> dict[str, str]:
+    noticed = result["killed"] + result["timeout"]
+    return {"changes to the code that tests notice": f"{noticed} of {result['total']}, {noticed / result['total']:.1%}"}
 
 
 def main() -> int:
