@@ -14,7 +14,7 @@ from ._tokens import RaggedTokens
 
 _BATCHES_PER_SORT = 50
 _LENGTH_NOISE = 0.1
-_ROUND_TOKENS_TO = 64  # so that shapes repeat, which spares the libraries underneath from preparing for new ones
+_ROUND_TOKENS_TO = 128  # so that shapes repeat, which spares the libraries underneath from preparing for new ones
 _ROUND_LENGTH_TO = 8
 _MOST_PADDING = 2  # cells of the grid for each token that may be computed on at once
 _FEWEST_TOKENS_COUNTED = 32

@@ -1,7 +1,8 @@
 """Exact self-attention of packed texts: every token attends to the tokens of its own text and to no other.
 
 T tokens of all texts one after another, h heads of d units. On CUDA torch's variable-length attention computes no padding.
-On a CPU, texts of like length are taken a few at a time, so that their scores stay in the processor's cache. Predictions use
+On a CPU, texts of like length are taken a few at a time, so that their scores stay in the processor's cache, and padded to
+one of a few lengths: the library of the products compiles code for every shape that it meets, and keeps it. Predictions use
 ``scaled_dot_product_attention`` for that; training does not, whose backward pass there is several times slower than the one
 written out here. Attention weights are not dropped.
 """
@@ -17,8 +18,8 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 
 _SCORES_PER_GROUP = 2_500_000  # what fits into the cache
-_SCORES_PER_PADDED_GROUP = 250_000  # padding costs more than another group, but for the shortest texts
-_ROUND_TO = 8
+_ROUND_TO = 64
+_SHORTEST = 8
 
 
 @dataclass(frozen=True)
@@ -63,22 +64,25 @@ def group_texts(lengths: Sequence[int], heads: int, device: torch.device) -> lis
     start = 0
     for stop in range(1, len(lengths) + 1):
         if stop == len(lengths) or (device.type == "cpu" and not _belong_together(lengths[start : stop + 1], heads)):
-            part = lengths[start:stop]
-            groups.append(_group(part, slice(offsets[start], offsets[stop]), max(part), device))
+            groups.append(_group(lengths[start:stop], slice(offsets[start], offsets[stop]), device))
             start = stop
     return groups
 
 
 def _belong_together(lengths: Sequence[int], heads: int) -> bool:
-    most = _SCORES_PER_GROUP if lengths[0] == lengths[-1] else _SCORES_PER_PADDED_GROUP
-    return len(lengths) * heads * max(lengths) ** 2 <= most
+    length = _rounded(lengths[0])
+    return length == _rounded(lengths[-1]) and len(lengths) * heads * length**2 <= _SCORES_PER_GROUP
 
 
-def _group(lengths: Sequence[int], tokens: slice, longest: int, device: torch.device) -> Group:
-    n = len(lengths)
-    if n * longest == tokens.stop - tokens.start:
-        return Group(tokens, n, longest, None, None)
-    length = -(-longest // _ROUND_TO) * _ROUND_TO
+def _rounded(length: int) -> int:
+    """Round up to a power of two, or to a multiple of 64."""
+    return max(_SHORTEST, 1 << (length - 1).bit_length()) if length <= _ROUND_TO else -(-length // _ROUND_TO) * _ROUND_TO
+
+
+def _group(lengths: Sequence[int], tokens: slice, device: torch.device) -> Group:
+    n, length = len(lengths), _rounded(max(lengths))
+    if n * length == tokens.stop - tokens.start:
+        return Group(tokens, n, length, None, None)
     mask = torch.arange(length) < torch.tensor(lengths)[:, None]  # (n, length)
     slots = mask.flatten().nonzero().squeeze(1)
     return Group(tokens, n, length, slots.to(device), mask[:, None, None].to(device))
@@ -144,8 +148,10 @@ def _variable_length_attention() -> Any:
 
 
 def _padded_attention(qkv: torch.Tensor, group: Group) -> torch.Tensor:
-    q, k, v = group.pad(qkv).permute(2, 0, 3, 1, 4)  # each (n, h, length, d)
-    return group.unpad(scaled_dot_product_attention(q, k, v, attn_mask=group.mask).transpose(1, 2))
+    is_alone = group.n == 1  # and needs no padding
+    q, k, v = (qkv[None] if is_alone else group.pad(qkv)).permute(2, 0, 3, 1, 4)  # each (n, h, length, d)
+    attended = scaled_dot_product_attention(q, k, v, attn_mask=None if is_alone else group.mask).transpose(1, 2)
+    return attended[0] if is_alone else group.unpad(attended)
 
 
 class _GroupedAttention(torch.autograd.Function):

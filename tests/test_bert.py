@@ -44,7 +44,7 @@ def test_self_attention_with_padding_is_the_same(qkv):
     (group,) = (
         _self_attention.group_texts(LENGTHS, 2, torch.device("cuda:0"))
         if torch.cuda.is_available()
-        else [_self_attention._group(LENGTHS, slice(0, sum(LENGTHS)), max(LENGTHS), torch.device("cpu"))]
+        else [_self_attention._group(LENGTHS, slice(0, sum(LENGTHS)), torch.device("cpu"))]
     )
     got = _self_attention._padded_attention(qkv, group)
     np.testing.assert_allclose(got.detach(), attention_text_by_text(qkv).detach(), atol=1e-12)
