@@ -123,14 +123,31 @@ class LinearIn:
     def __call__(self, weight: torch.Tensor, bias: torch.Tensor, then: Then) -> Linear:
         """Make a layer."""
         dtype, weight, bias = self.dtype, weight.to(self.dtype), bias.to(self.dtype)
+        product = _BiasInside.apply if _has_pointwise(dtype, weight.device) else linear
         if isinstance(then, str):
-            return lambda x: linear(x.to(dtype), weight, bias)
-        return lambda x: then(linear(x.to(dtype), weight, bias))
+            return lambda x: product(x.to(dtype), weight, bias)
+        return lambda x: then(product(x.to(dtype), weight, bias))
 
     def adding(self, weight: torch.Tensor, bias: torch.Tensor) -> AddingLinear:
         """Make a layer that adds to a residual, in the residual's type."""
         product = self(weight, bias, "attention")
         return lambda x, residual, p: add_dropped(residual, product(x), p, p > 0)
+
+
+class _BiasInside(torch.autograd.Function):
+    """``linear`` in bfloat16 on a CPU, where torch writes the bias to memory first and adds the product to it."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(x, weight)
+        return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        (gradient,), (x, weight) = gradients, ctx.saved_tensors
+        is_wide = x.shape[1] > gradient.shape[1]  # the narrower factor is the one that costs less to turn
+        by_weight = (x.T @ gradient).T if is_wide else gradient.T @ x
+        return gradient @ weight, by_weight, gradient.sum(dim=0)
 
 
 class PackedLinearIn(LinearIn):
@@ -158,8 +175,12 @@ class PackedLinearIn(LinearIn):
 
 def linear_for_prediction(dtype: torch.dtype, device: torch.device) -> LinearIn:
     """Return the fastest factory of affine layers without gradients."""
-    can_pack = device.type == "cpu" and dtype == torch.bfloat16 and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-    return PackedLinearIn(dtype) if can_pack else LinearIn(dtype)
+    return PackedLinearIn(dtype) if _has_pointwise(dtype, device) else LinearIn(dtype)
+
+
+def _has_pointwise(dtype: torch.dtype, device: torch.device) -> bool:
+    """Tell whether torch can do more with a product before it leaves the processor's cache."""
+    return device.type == "cpu" and dtype == torch.bfloat16 and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
 def is_gelu(activation: Any) -> bool:

@@ -50,6 +50,22 @@ def test_self_attention_with_padding_is_the_same(qkv):
     np.testing.assert_allclose(got.detach(), attention_text_by_text(qkv).detach(), atol=1e-12)
 
 
+@pytest.mark.parametrize(("n_in", "n_out"), [(64, 16), (16, 64)])
+def test_layers_in_bfloat16_are_close_to_those_in_float32(n_in, n_out):
+    torch.manual_seed(0)
+    tensors = [torch.randn(shape).bfloat16() for shape in ((40, n_in), (n_out, n_in), (n_out,), (40, n_out))]
+
+    def result_and_gradients(dtype):
+        x, weight, bias, factor = (tensor.to(dtype, copy=True) for tensor in tensors)
+        inputs = [tensor.requires_grad_() for tensor in (x, weight, bias)]
+        result = LinearIn(dtype)(weight, bias, "attention")(x)
+        return result, *torch.autograd.grad((result * factor).sum(), inputs)
+
+    for got, expected in zip(*map(result_and_gradients, (torch.bfloat16, torch.float32)), strict=True):
+        assert got.dtype == torch.bfloat16
+        np.testing.assert_allclose(got.detach().float(), expected.detach(), atol=0.02 * expected.abs().max().item())
+
+
 def roberta():
     config = RobertaConfig(
         vocab_size=60, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
