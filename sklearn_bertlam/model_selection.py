@@ -100,7 +100,7 @@ class MultilabelStratifiedKFold(_BaseKFold):
         InvalidTargetError
             If y is not an indicator, or has NaN. It is a ValueError.
         """
-        return super().split(X, y, groups)
+        return super().split(X, y)
 
     def _iter_test_masks(self, X=None, y=None, groups=None):
         targets = _complete_indicator(y, _num_samples(X), self.order)
@@ -163,7 +163,7 @@ class MultilabelStratifiedShuffleSplit(BaseShuffleSplit):
         train, test : ndarray of int
             Positions, in random order.
         """
-        return super().split(X, y, groups)
+        return super().split(X, y)
 
     def _iter_indices(self, X, y=None, groups=None):
         targets = _complete_indicator(y, _num_samples(X), self.order)

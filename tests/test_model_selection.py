@@ -10,14 +10,15 @@ from sklearn.base import clone
 from sklearn.datasets import make_multilabel_classification
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Perceptron
 from sklearn.metrics import f1_score
-from sklearn.model_selection import GridSearchCV, KFold, ShuffleSplit, cross_val_score
+from sklearn.model_selection import GridSearchCV, KFold, ShuffleSplit, cross_val_predict, cross_val_score
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.svm import LinearSVC
 
+from sklearn_bertlam._thresholds import best_threshold, scored_entries
 from sklearn_bertlam.baselines import BinaryRelevanceClassifier
 from sklearn_bertlam.exceptions import InvalidTargetError
 from sklearn_bertlam.model_selection import (
@@ -98,6 +99,8 @@ def test_shuffle_splits_have_the_sizes_asked_for(long_tail):
         assert not set(train) & set(test)
         assert spread(long_tail, [test]) < 2
     assert splits[0][1].tolist() != splits[1][1].tolist()
+    again = splitter.split(long_tail, long_tail)
+    assert [[part.tolist() for part in split] for split in again] == [[part.tolist() for part in split] for split in splits]
     assert len(next(MultilabelStratifiedShuffleSplit(1).split(long_tail, long_tail))[1]) == 200
 
 
@@ -112,13 +115,14 @@ def test_splits_work_as_cv(numbers):
 def test_splits_refuse_what_they_cannot_share(splitter):
     y = Y.astype(float)
     y[0, 0] = np.nan
-    with pytest.raises(InvalidTargetError, match="1 NaN"):
+    with pytest.raises(InvalidTargetError) as caught:
         next(splitter.split(TEXTS, y))
+    assert str(caught.value) == "y has 1 NaN (unknown) entries, which cannot be shared out. Fill them, or drop their rows."
     with pytest.raises(ValueError, match="inconsistent"):
         next(splitter.split(TEXTS, Y[:5]))
     with pytest.raises(InvalidTargetError, match="shape"):
         next(splitter.split(TEXTS, Y[:, 0]))
-    with pytest.raises(ValueError, match="order"):
+    with pytest.raises(ValueError, match=r"^order should be 1 or 2, got 3\.$"):
         next(clone_with(splitter, order=3).split(TEXTS, Y))
 
 
@@ -200,10 +204,6 @@ def test_prefit_and_single_splits(numbers):
     np.testing.assert_array_equal(
         clf.predict_proba(X), clone(base).fit(X[next(single.split(X))[0]], y[next(single.split(X))[0]]).predict_proba(X)
     )
-    with pytest.raises(ValueError, match="refit=False needs a single split"):
-        MultilabelThresholdClassifierCV(clone(base), cv=3, refit=False).fit(X, y)
-    with pytest.raises(ValueError, match="prefit"):
-        MultilabelThresholdClassifierCV(base, cv="prefit").fit(X, y)
     with pytest.raises(NotFittedError):
         MultilabelThresholdClassifierCV(clone(base), cv="prefit", refit=False).fit(X, y)
 
@@ -236,15 +236,65 @@ class MLPNoWeights(OneVsRestClassifier):
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"min_labels": 7}, "more than the 6 labels"),
-        ({"scoring": "f1_samples", "per_label": True}, "f1_samples"),
-        ({"scoring": "accuracy"}, "scoring"),
-        ({"cv": 400}, "greater"),
+        ({"min_labels": 7}, "min_labels=7 is more than the 6 labels that there are."),
+        (
+            {"scoring": "f1_samples", "per_label": True},
+            "scoring='f1_samples' has no threshold per label. Use per_label=False or another scoring.",
+        ),
+        ({"cv": "prefit"}, "cv='prefit' needs refit=False, because it says that the classifier is fitted already."),
+        ({"cv": 3, "refit": False}, "refit=False needs a single split to take the classifier from; cv=3 has 3."),
+        (
+            {"estimator": MultiOutputClassifier(Perceptron())},
+            "estimator should have predict_proba or decision_function, got MultiOutputClassifier(estimator=Perceptron()).",
+        ),
     ],
 )
 def test_parameters_that_do_not_fit_are_refused(numbers, parameters, message):
+    with pytest.raises(ValueError) as caught:
+        MultilabelThresholdClassifierCV(**{"estimator": OneVsRestClassifier(LogisticRegression())} | parameters).fit(
+            *numbers
+        )
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"), [({"scoring": "accuracy"}, "'scoring' parameter"), ({"cv": 400}, "greater")]
+)
+def test_what_scikit_learn_refuses(numbers, parameters, message):
     with pytest.raises(ValueError, match=message):
         MultilabelThresholdClassifierCV(OneVsRestClassifier(LogisticRegression()), **parameters).fit(*numbers)
+
+
+def test_the_threshold_and_its_score_by_hand(numbers):
+    """One threshold is tuned on the scores of all folds; each fold is scored by one tuned on the others."""
+    X, y = numbers
+    base, splitter = OneVsRestClassifier(LogisticRegression()), MultilabelStratifiedKFold(3)
+    clf = MultilabelThresholdClassifierCV(base, cv=3, scoring="f1_macro").fit(X, y)
+    folds = [test for _, test in splitter.split(X, y)]
+    scores = cross_val_predict(
+        base, X, y, cv=[(np.setdiff1d(np.arange(300), test), test) for test in folds], method="predict_proba"
+    )
+    assert clf.threshold_ == best_threshold(scored_entries(y, scores), "f1_macro")
+    expected = []
+    for test in folds:
+        others = np.setdiff1d(np.arange(300), test)
+        threshold = best_threshold(scored_entries(y[others], scores[others]), "f1_macro")
+        expected.append(f1_score(y[test], scores[test] > threshold, average="macro"))
+    assert clf.best_score_ == pytest.approx(np.mean(expected))
+
+
+def test_one_document_to_tune_on_has_no_score(numbers):
+    X, y = numbers
+    base = OneVsRestClassifier(LogisticRegression()).fit(X, y)
+    assert np.isnan(MultilabelThresholdClassifierCV(base, cv="prefit", refit=False).fit(X[:1], y[:1]).best_score_)
+    assert 0 <= MultilabelThresholdClassifierCV(base, cv="prefit", refit=False).fit(X[:2], y[:2]).best_score_ <= 1
+
+
+def test_methods_are_those_of_the_classifier(numbers):
+    clf = MultilabelThresholdClassifierCV(OneVsRestClassifier(LinearSVC()), cv=2)
+    for one in (clf, clf.fit(*numbers)):
+        assert hasattr(one, "decision_function")
+        assert not hasattr(one, "predict_proba")
 
 
 def test_the_reported_score_is_that_of_chance_on_noise():
