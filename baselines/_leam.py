@@ -134,7 +134,7 @@ class LEAMClassifier(WordLevelClassifier):
     Attributes
     ----------
     classes_ : ndarray of shape (n_labels,)
-        The labels: column names of y, or 0 to n_labels - 1.
+        The labels: column names of y, ``label_names``, or 0 to n_labels - 1.
     n_labels_ : int
         Number of labels.
     history_ : list of dict

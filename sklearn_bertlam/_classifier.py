@@ -45,8 +45,8 @@ class BertLamClassifier(NeuralTextClassifier):
         embedded package (the default encoder), in the local cache and on the hub, in this order, and the network is used
         only for the last.
     attention : {"label-wise", "document", "mean", "cls"}, default="label-wise"
-        - "document": the paper's equations 3 to 6. A token's weight comes from the label it is most like, and one
-          document vector serves all labels.
+        - "document": with ``attention_scale=1.0`` the paper's equations 3 to 6. A token's weight comes from the label it is
+          most like, and one document vector serves all labels.
         - "label-wise": one softmax over the tokens per label, and one document vector per label, scaled to unit length.
         - "mean": the mean of the token vectors, scaled to unit length; no label vectors.
         - "cls": the vector of the first token, which the paper calls NoLAM; no label vectors.
@@ -60,7 +60,7 @@ class BertLamClassifier(NeuralTextClassifier):
     labels_per_update : int, "auto" or None, default="auto"
         How many label texts the encoder reads anew in every update of training, in turn; the other label vectors stay as
         they were last read. None reads all of them every time, as the paper has it, which takes long with many labels.
-        "auto" reads as many as make up 3 % of the tokens, or 96 tokens.
+        "auto" reads as many as make up 3 % of the tokens, but 96 tokens at least.
     head_init : {"logistic", "random"}, default="logistic"
         Where the last layer starts: from a logistic regression per label on the vectors that it reads while the encoder
         is not yet trained, or from random weights and each label's log-odds.
@@ -80,7 +80,7 @@ class BertLamClassifier(NeuralTextClassifier):
         Dropout in the encoder and before the last layer. Attention weights are not dropped.
     learning_rate : float or "auto", default="auto"
         Peak learning rate of the encoder. "auto" falls with the square of the encoder's width: 2e-4 for up to 384 units,
-        which was measured best for the default encoder, and 5e-5, the paper's, for the 768 of a base-size BERT.
+        the best of 5e-5, 1e-4 and 2e-4 on the support requests, and 5e-5, the paper's, for the 768 of a base-size BERT.
     head_learning_rate : float, default=1e-3
         Peak learning rate of all other parameters.
     weight_decay : float, default=0.01
@@ -104,17 +104,18 @@ class BertLamClassifier(NeuralTextClassifier):
     threshold : float, array-like of shape (n_labels,), "tuned" or "auto", default="auto"
         A label is predicted where its probability is above the threshold. "auto" is half of the micro-F1 that the start of
         the last layer reaches on held-out texts, which is where predictions of calibrated probabilities have the highest
-        F1 [2]_; no text is lost for training. It is 0.5 with ``head_init="random"``. "tuned" learns one per label on texts
-        that are set aside; with few examples it stays near that of all labels, and with few in all near 0.5. Numbers can
-        be set after fit.
+        F1 [2]_; no text is lost for training. With few positive entries among these texts it stays nearer to 0.5, which it is
+        with ``head_init="random"``. "tuned" learns one per label on texts that are set aside; with few examples it stays
+        near that of all labels, and with few in all near 0.5. Numbers can be set after fit.
     warm_start : bool, default=False
-        Whether fit goes on from the last fit's weights, with the same labels. Encoder, attention, dropout, label names and
-        ``max_length`` stay as they were.
+        Whether fit goes on from the last fit's weights, with the same labels. What made the network and reads the texts
+        stays as it was: encoder, attention and its scale, dropout, label names, ``word_share``, ``max_length``,
+        ``long_text`` and ``stride``.
     checkpoint_dir : str, path-like or None, default=None
-        A folder for one training, not for the many of a cross-validation, that is saved to after every epoch and every ten
-        minutes. After it was killed, the same call of fit
-        with the same data goes on from there, on a CPU to the same model to the bit; callbacks start anew. Once it has
-        ended, the same call gives the same model at once: delete the folder to train anew.
+        A folder to which fit saves its state after every epoch and every ten minutes: one folder for one training, so not
+        for cross-validation. If fit is killed, the same call with the same data goes on from there (on a CPU to the same
+        model, to the bit; callbacks start anew). Once it has ended, the same call gives the same model at once: delete the folder
+        to train anew. Not with several processes, nor where ``warm_start`` goes on.
     callbacks : list of skorch callbacks or None, default=None
         Passed to the training loop. While it runs, the network's embedding table and token ids are those of the word-pieces
         that occur.
@@ -125,8 +126,8 @@ class BertLamClassifier(NeuralTextClassifier):
         where products in it are clearly faster, which a stopwatch decides once per process; where a classifier is
         unpickled, anew.
     random_state : int, RandomState instance or None, default=None
-        Seed of weights, dropout and the order of texts. An int gives the same result on the same machine, as far as
-        ``precision`` is the same.
+        Seed of weights, dropout and the order of texts. An int gives the same model again on the same machine with
+        the same number of threads, precision and versions; on CUDA only up to rounding.
     verbose : int, default=0
         1 shows a progress bar.
 
@@ -591,6 +592,11 @@ class BertLamClassifier(NeuralTextClassifier):
         path : str or path-like
             The file to write; it is there completely or not at all. Weights of more than 2 GB go to a second file beside
             it, whose name has ``.data`` appended, with a warning.
+
+        Raises
+        ------
+        ValueError
+            If ``long_text`` is not "truncate", or a label is neither str nor int.
         """
         from ._onnx_export import export
 

@@ -2,9 +2,9 @@
 
 T tokens of all texts one after another, h heads of d units. On CUDA torch's variable-length attention computes no padding.
 On a CPU, texts of like length are taken a few at a time, so that their scores stay in the processor's cache, and padded to
-one of a few lengths: the library of the products compiles code for every shape that it meets, and keeps it. Predictions use
-``scaled_dot_product_attention`` for that; training does not, whose backward pass there is several times slower than the one
-written out here. Attention weights are not dropped.
+one of a few lengths, because the library of the products compiles code for every shape that it meets, and keeps it. Training
+has its attention written out here: the backward pass of ``scaled_dot_product_attention``, which predictions use, is several
+times slower there. Attention weights are not dropped.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Errors and warnings that say what was wrong, what was got and what to do.
 
-Every error can be caught by its own name, as ``BertLamError``, or as the built-in error that scikit-learn users expect.
+Errors about texts, targets, label names, files and training have names of their own. Each is also a ``BertLamError``, and
+the built-in error that scikit-learn users expect. A parameter that does not fit is a plain ValueError or TypeError.
 """
 
 __all__ = [
@@ -27,7 +28,7 @@ __all__ = [
 
 
 class BertLamError(Exception):
-    """Base of all errors raised on purpose by this package."""
+    """Base of the errors that have a name of their own here."""
 
 
 def first_line(error: Exception) -> str:

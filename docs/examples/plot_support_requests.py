@@ -25,7 +25,7 @@ probabilities = clf.predict_proba(X_test)
 print(multilabel_report(Y_test, probabilities, threshold=clf.threshold_))
 
 # %%
-# Precision and recall against the threshold. The threshold that is used stands at the grey line.
+# Precision, recall and F1 against the threshold. The grey line marks the one in use.
 
 from sklearn_bertlam.inspection import ThresholdDisplay
 
