@@ -104,9 +104,9 @@ class BertLamClassifier(NeuralTextClassifier):
     threshold : float, array-like of shape (n_labels,), "tuned" or "auto", default="auto"
         A label is predicted where its probability is above the threshold. "auto" is half of the micro-F1 that the start of
         the last layer reaches on held-out texts, which is where predictions of calibrated probabilities have the highest
-        F1 [2]_; no text is lost for training. With few positive entries among these texts it stays nearer to 0.5, which it is
-        with ``head_init="random"``. "tuned" learns one per label on texts that are set aside; with few examples it stays
-        near that of all labels, and with few in all near 0.5. Numbers can be set after fit.
+        F1 [2]_; no text is lost for training. With few positive entries among these texts it stays nearer to 0.5, which it
+        is with ``head_init="random"``. "tuned" learns one per label on texts that are set aside; with few examples it
+        stays near that of all labels, and with few in all near 0.5. Numbers can be set after fit.
     warm_start : bool, default=False
         Whether fit goes on from the last fit's weights, with the same labels. What made the network and reads the texts
         stays as it was: encoder, attention and its scale, dropout, label names, ``word_share``, ``max_length``,
@@ -114,8 +114,8 @@ class BertLamClassifier(NeuralTextClassifier):
     checkpoint_dir : str, path-like or None, default=None
         A folder to which fit saves its state after every epoch and every ten minutes: one folder for one training, so not
         for cross-validation. If fit is killed, the same call with the same data goes on from there (on a CPU to the same
-        model, to the bit; callbacks start anew). Once it has ended, the same call gives the same model at once: delete the folder
-        to train anew. Not with several processes, nor where ``warm_start`` goes on.
+        model, to the bit; callbacks start anew). Once it has ended, the same call gives the same model at once: delete
+        the folder to train anew. Not with several processes, nor where ``warm_start`` goes on.
     callbacks : list of skorch callbacks or None, default=None
         Passed to the training loop. While it runs, the network's embedding table and token ids are those of the word-pieces
         that occur.
