@@ -15,7 +15,7 @@ from scipy.special import expit
 from ._explanation_page import in_notebook, page
 from ._tokens import encodable, words_of_tokens
 
-_TEXTS_AT_ONCE = 4096
+_CHARACTERS_AT_ONCE = 2**22
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def _columns(classes: list, labels: Sequence | None) -> np.ndarray:
             near = difflib.get_close_matches(str(label), map(str, classes), n=3, cutoff=0.4)
             hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else f" There are {classes[:10]}."
             raise ValueError(f"There is no label {label!r}.{hint}")
-    return np.array([position[label] for label in labels])
+    return np.array([position[label] for label in labels], dtype=np.intp)
 
 
 def _of_words(attention: np.ndarray, words: np.ndarray, n_words: int) -> np.ndarray:
@@ -156,7 +156,9 @@ def _of_words(attention: np.ndarray, words: np.ndarray, n_words: int) -> np.ndar
 
 def _influence(estimator: Any, text: str, spans: list[tuple[int, int]], logits: np.ndarray) -> np.ndarray:
     """Return by how much the logits (K,) fall without each of the words (K, W)."""
-    without = [text[:start] + text[stop:] for start, stop in spans]
-    if not without:
-        return np.zeros((len(logits), 0))
-    return (logits - estimator.decision_function(without)).T
+    step = max(1, _CHARACTERS_AT_ONCE // max(1, len(text)))
+    falls = [np.zeros((0, len(logits)))]
+    for first in range(0, len(spans), step):
+        without = [text[:start] + text[stop:] for start, stop in spans[first : first + step]]
+        falls.append(logits - estimator.decision_function(without))
+    return np.concatenate(falls).T

@@ -6,6 +6,7 @@ logistic regression starts where frozen vectors end.
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -21,6 +22,7 @@ from ._thresholds import best_threshold, f1, scored_entries, threshold_for_f1
 _STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0)
 _MOST_DOCUMENTS_TO_CHOOSE_ON = 2000
 _MOST_LABELS_TO_CHOOSE_ON = 8
+_MOST_VALUES_FOR_UNIT = 2**26  # 256 MiB in float32
 
 
 class LogisticHead(NamedTuple):
@@ -94,7 +96,8 @@ class _BinaryProblems:
     sample_weight: np.ndarray
 
     def __post_init__(self):
-        some = self.features[:1000].astype(np.float32)
+        values = 1 if self.features.ndim == 2 else math.prod(self.features.shape[1:])
+        some = self.features[: max(1, min(1000, _MOST_VALUES_FOR_UNIT // values))].astype(np.float32)
         self.unit = float(np.sqrt(np.mean((some**2).sum(axis=-1)))) or 1.0
 
     def data(self, label: int, rows: np.ndarray) -> tuple[np.ndarray | sp.csr_array, np.ndarray, np.ndarray]:
@@ -113,6 +116,8 @@ class _BinaryProblems:
     def fit(self, label: int, rows: np.ndarray, strength: float) -> tuple[np.ndarray, float]:
         """Return the coefficients (H,) and the intercept."""
         features, target, weights = self.data(label, rows)
+        if not weights.any():
+            return np.zeros(features.shape[1]), self._log_odds_of_all()
         if len(np.unique(target[weights > 0])) < 2:
             return np.zeros(features.shape[1]), _smoothed_log_odds(target, weights)
         model = LogisticRegression(C=strength, max_iter=200)
@@ -120,6 +125,12 @@ class _BinaryProblems:
             warnings.simplefilter("ignore", ConvergenceWarning)  # a start need not be the optimum
             model.fit(features, target, sample_weight=weights)
         return model.coef_[0], float(model.intercept_[0])
+
+    def _log_odds_of_all(self) -> float:
+        """Return what is known of a label without a known entry: the log-odds of any label."""
+        n_positive = int((self.columns.data == 1).sum())
+        n_known = math.prod(self.columns.shape) - int(np.isnan(self.columns.data).sum())
+        return float(np.log((n_positive + 0.5) / (n_known - n_positive + 0.5)))
 
     def fit_all(self, strength: float) -> tuple[np.ndarray, np.ndarray]:
         """Return coefficients (K, H) and intercepts (K,) of all labels, for features that are not scaled."""

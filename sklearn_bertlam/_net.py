@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 import time
 import warnings
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -167,12 +167,19 @@ class TextNet(NeuralNet):
         return bool(getattr(self.module_, name, False))
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
-        """Remember an interruption from the keyboard; skorch ends training on it, as it does when a callback stops early."""
-        try:
+        """Go through the training texts once."""
+        with _noting_interruption(self):
             super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
-        except KeyboardInterrupt:
-            self.interrupted_ = True
-            raise
+
+
+@contextmanager
+def _noting_interruption(net: TextNet) -> Iterator[None]:
+    """Remember an interruption from the keyboard; skorch ends training on it, as it does when a callback stops early."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        net.interrupted_ = True
+        raise
 
 
 def autocast(device: torch.device, precision: torch.dtype) -> torch.autocast:
@@ -371,11 +378,8 @@ class StopEarly(Callback):
 
     def on_epoch_end(self, net, **kwargs):
         self.epoch_ += 1
-        try:
+        with _noting_interruption(net):
             scores = self._scores(net)
-        except KeyboardInterrupt:
-            net.interrupted_ = True
-            raise
         for name, value in scores.items():
             net.history.record(name, value)
         if scores["valid_average_precision"] > self.best_score_:
@@ -472,7 +476,8 @@ class Checkpoints(Callback):
     def on_epoch_end(self, net, **kwargs):
         self.order_ = random_states(self.settings.random_state)
         self.n_batches_ = 0
-        self._save(net)
+        with _noting_interruption(net):
+            self._save(net)
 
     def _save(self, net) -> None:
         self.time_ = time.monotonic()

@@ -103,7 +103,7 @@ def _put_in_place(part: Path, target: Path) -> None:
     target.rename(old)
     try:
         part.rename(target)
-    except OSError:
+    except BaseException:
         old.rename(target)
         raise
     shutil.rmtree(old, ignore_errors=True)

@@ -134,16 +134,17 @@ def check_targets(y, n_texts: int) -> Targets:
 def in_order_of(targets: Targets, classes: list) -> Targets:
     """Return targets whose columns are in the order of the classes, where both have the same names.
 
-    Columns without names (numbers are positions), or with other names than any class, are taken as they stand.
+    Columns without names, or with other names than any class, are taken as they stand; so are numbers that are not the
+    classes, because they are positions.
     """
     columns = targets.columns
-    if columns is None or columns == classes or not all(isinstance(name, str) for name in (*columns, *classes)):
+    if columns is None or columns == classes:
         return targets
     missing = [label for label in classes if label not in set(columns)]
-    if len(missing) == len(classes):
-        return targets
     others = [label for label in columns if label not in set(classes)]
     if missing or others:
+        if len(missing) == len(classes) or not all(isinstance(name, str) for name in (*columns, *classes)):
+            return targets
         named = {"without": missing, "with": others}
         differences = ", ".join(f"{how} {_enumerate(object_array(labels))}" for how, labels in named.items() if labels)
         raise InvalidTargetError(f"The columns of y are not the labels: {differences}.")

@@ -58,15 +58,18 @@ class WordScores(nn.Module):
         random_state : RandomState
             Draws the documents on which the regularisation is chosen.
         """
-        counts = _log_counts(data.tokens, data.rows, len(self.idf))
-        idf = TfidfTransformer().fit(counts).idf_
-        idf[(np.bincount(counts.indices, minlength=len(idf)) == 0) | _is_special(data.tokens, len(idf))] = 0
-        seen = np.flatnonzero(idf)
-        targets, weights = data.known_targets, data.sample_weight[data.rows]
+        rows = data.rows[data.sample_weight[data.rows] > 0]
+        counts = _log_counts(data.tokens, rows, len(self.idf))
+        occurs = (np.bincount(counts.indices, minlength=len(self.idf)) > 0) & ~_is_special(data.tokens, len(self.idf))
+        if not occurs.any():
+            self.share.zero_()
+            return
+        idf, seen = np.where(occurs, TfidfTransformer().fit(counts).idf_, 0), np.flatnonzero(occurs)
+        targets, weights = data.targets[rows], data.sample_weight[rows]
         weight, bias = logistic_regressions(_features(counts, idf)[:, seen], targets, weights, random_state)
         self.weight.zero_()
         self.weight[torch.from_numpy(seen)] = torch.from_numpy(weight.T).to(self.weight)
-        n_examples = np.asarray((targets[weights > 0] == 1).sum(axis=0)).ravel()
+        n_examples = np.asarray((targets == 1).sum(axis=0)).ravel()
         shares = share * n_examples / (n_examples + _EXAMPLES_FOR_HALF) * weight.any(axis=1)
         for buffer, values in ((self.bias, bias), (self.idf, idf), (self.share, shares)):
             buffer.copy_(torch.from_numpy(values))

@@ -13,7 +13,7 @@ from skorch.callbacks import Callback
 
 from sklearn_bertlam import _net
 from sklearn_bertlam._checkpoints import CheckpointFile
-from sklearn_bertlam.exceptions import CheckpointError
+from sklearn_bertlam.exceptions import CheckpointError, TrainingInterruptedWarning
 
 PARAMETERS = {"max_epochs": 4, "learning_rate": 1e-3, "label_names": ["printer", "invoice", "thank"], "labels_per_update": 2}
 
@@ -174,3 +174,13 @@ def test_a_refusal_does_not_print_a_page_of_labels(tmp_path):
     with pytest.raises(CheckpointError, match="the labels was .*old 0.*now .*new 0") as refusal:
         CheckpointFile(tmp_path).check(saved, now)
     assert len(str(refusal.value)) < 1000
+
+
+def test_an_interruption_while_a_checkpoint_is_written_is_reported(make_classifier, tmp_path, monkeypatch):
+    def interrupted(self, content):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(CheckpointFile, "write", interrupted)
+    with pytest.warns(TrainingInterruptedWarning):
+        clf = make_classifier(checkpoint_dir=tmp_path, max_epochs=5).fit(TEXTS, Y)
+    assert clf.predict(TEXTS).shape == Y.shape

@@ -360,6 +360,13 @@ def test_a_stream_may_bring_labels(make_classifier):
     assert (clf.predict(TEXTS) == Y).all()
 
 
+def test_a_label_that_the_first_part_knows_nothing_of_is_not_predicted(make_classifier):
+    y = Y.astype(float)
+    y[:, 2] = np.nan
+    clf = make_classifier(max_epochs=0).partial_fit(TEXTS, y)
+    assert not clf.predict(TEXTS)[:, 2].any()
+
+
 def test_partial_fit_keeps_the_threshold(make_classifier):
     anything = np.random.RandomState(0).randint(0, 2, size=(48, 3))
     clf = make_classifier().partial_fit(TEXTS * 4, anything)

@@ -7,22 +7,23 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import torch
 from conftest import LABELS, TEXTS, Y, needs_embedded_encoder
 from sklearn.metrics import average_precision_score
 
-from sklearn_bertlam import BertLamClassifier
+from sklearn_bertlam import BertLamClassifier, _runtime
 from sklearn_bertlam.datasets import load_support_requests
 
 SAVE_WITHOUT_ROOM = """
 import resource, sys
-from sklearn_bertlam import BertLamClassifier
+from sklearn_bertlam import BertLamClassifier, _runtime
 clf = BertLamClassifier.load(sys.argv[1], device="cpu")
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
 clf.save(sys.argv[2], overwrite=True)
 """
 FIT_AND_PREDICT = """
 import sys
-from sklearn_bertlam import BertLamClassifier
+from sklearn_bertlam import BertLamClassifier, _runtime
 clf = BertLamClassifier(sys.argv[1], max_length=32, max_epochs=1, device="cpu").fit(["a", "b"], [[0, 1], [1, 0]])
 print(clf.predict(["a"]).shape)
 """
@@ -74,3 +75,23 @@ def test_shuffled_labels_give_chance():
     learned = average_precision_score(y_test, clf.fit(X[some], y[some]).predict_proba(X_test))
     assert abs(nonsense - chance) < 0.06
     assert learned > chance + 0.3
+
+
+def test_memory_is_kept_until_the_last_block_that_wants_it_ends(monkeypatch):
+    class Malloc:
+        most_mapped = None
+
+        def mallopt(self, option, value):
+            if option == _runtime._MMAP_MAX:
+                self.most_mapped = value
+
+        def malloc_trim(self, pad):
+            pass
+
+    malloc, cpu = Malloc(), torch.device("cpu")
+    monkeypatch.setattr(_runtime, "_glibc", lambda: malloc)
+    with _runtime.kept_memory(cpu):
+        with _runtime.kept_memory(cpu):
+            assert malloc.most_mapped == 0
+        assert malloc.most_mapped == 0
+    assert malloc.most_mapped > 0

@@ -177,6 +177,7 @@ def test_every_attention_can_be_explained(make_classifier, attention):
 
 
 def test_unknown_labels_are_answered_with_near_ones(explained, make_classifier):
+    assert explained.explain(["fire"], labels=[])[0].probabilities.shape == (0,)
     with pytest.raises(ValueError, match="There is no label 'printr'. Did you mean 'printer'"):
         explained.explain(["fire"], labels=["printr"])
     with pytest.raises(ValueError, match="not fitted"):

@@ -522,6 +522,8 @@ def test_columns_are_put_in_the_order_of_the_classes():
     assert str(caught.value) == "The columns of y are not the labels: without label 'x', with label 'c'."
     with pytest.raises(BertLamError, match="are not the labels: with label 'c'"):
         in_order_of(targets, ["a", "b"])
+    years = check_targets(pd.DataFrame([[1, 0, 0], [0, 1, 1]], columns=[2022, 2020, "later"]), 2)
+    assert in_order_of(years, [2020, "later", 2022]).matrix.toarray().tolist() == [[0, 0, 1], [1, 1, 0]]
     without_names = check_targets(np.eye(2), 2)
     assert in_order_of(without_names, ["a", "b"]) is without_names
 

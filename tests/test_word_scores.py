@@ -118,3 +118,24 @@ def test_unknown_entries_and_texts_without_weight_do_not_count(make_classifier):
 def test_shares_that_are_none_are_refused(make_classifier, share):
     with pytest.raises(ValueError, match="word_share"):
         make_classifier(word_share=share).fit(TEXTS, Y)
+
+
+def test_texts_of_no_weight_change_nothing(data, words):
+    weighted = WordScores(N_PIECES, 3)
+    twice = RaggedTokens(
+        np.r_[data.tokens.ids, data.tokens.ids[::-1]],
+        np.r_[data.tokens.offsets, data.tokens.offsets[-1] + np.cumsum(data.tokens.lengths[::-1])],
+        n_prefix=1,
+        n_suffix=1,
+        pad_id=PAD,
+    )
+    n = len(data.tokens)
+    weights = np.r_[np.ones(n), np.zeros(n)].astype(np.float32)
+    weighted.fit(TextDataset(twice, sp.csr_array(sp.vstack([data.targets] * 2)), weights), 0.5, np.random.RandomState(0))
+    for name, values in words.state_dict().items():
+        np.testing.assert_array_equal(weighted.state_dict()[name], values, err_msg=name)
+
+
+def test_texts_without_any_word_can_be_learned_from(make_classifier):
+    clf = make_classifier().fit(["", " ", "", ""], np.array([[0, 1], [1, 0], [0, 1], [1, 1]]))
+    assert np.isfinite(clf.predict_proba(["", "fire"])).all()
