@@ -45,6 +45,7 @@ class LEAM(nn.Module):
         self.embedding = embedding
         self.labels = nn.Parameter(labels)
         self.is_label_wise = variant == "label-wise"
+        self.values_per_text = labels.numel() if self.is_label_wise else size
         self.phrases = nn.Conv1d(n_labels, n_labels, width)
         self.classifier = nn.Linear(size, n_labels)
         hidden = [] if self.is_label_wise else [nn.Linear(size, size), nn.ReLU(), nn.Dropout(dropout)]

@@ -24,7 +24,8 @@ __all__ = ["OnnxBertLamClassifier"]
 
 _TEXTS_PER_CHUNK = 16384
 _TOKENS_PER_BATCH = 4096
-_FEWEST_TOKENS_COUNTED = 32  # a text costs memory for each label, too
+_FEWEST_TOKENS_COUNTED = 32
+_MOST_LABEL_VECTORS = 2**15  # a text has one for each label
 _ROUND_LENGTH_TO = 8
 
 
@@ -258,7 +259,8 @@ def _batches(ids: list[np.ndarray], metadata: OnnxMetadata) -> Iterator[tuple[np
     while start < len(order):
         longest = max(1, int(lengths[order[start]]))
         width = min(-(-longest // _ROUND_LENGTH_TO) * _ROUND_LENGTH_TO, metadata.max_length)
-        n_texts = max(1, _TOKENS_PER_BATCH // max(width, _FEWEST_TOKENS_COUNTED))
+        n_texts = _TOKENS_PER_BATCH // max(width, _FEWEST_TOKENS_COUNTED)
+        n_texts = max(1, min(n_texts, _MOST_LABEL_VECTORS // len(metadata.classes)))
         rows = order[start : start + n_texts]
         yield rows, _padded([ids[row] for row in rows], width, metadata.pad_id)
         start += n_texts
