@@ -134,11 +134,11 @@ def check_targets(y, n_texts: int) -> Targets:
 def in_order_of(targets: Targets, classes: list) -> Targets:
     """Return targets whose columns are in the order of the classes, where both have the same names.
 
-    Columns without names, or with other names than any class, are taken as they stand; so are numbers that are not the
-    classes, because they are positions.
+    Columns without names, or with other names than any class, are taken as they stand; so are numbers where the classes are
+    positions, or have other numbers.
     """
     columns = targets.columns
-    if columns is None or columns == classes:
+    if columns is None or columns == classes or classes == list(range(len(classes))):
         return targets
     missing = [label for label in classes if label not in set(columns)]
     others = [label for label in columns if label not in set(classes)]
