@@ -378,18 +378,6 @@ MESSAGES = {
         {"c": " B "},
         "Two labels would have the text 'b' and be one to the encoder.",
     ),
-}
-
-
-@pytest.mark.parametrize("case", MESSAGES)
-def test_messages_in_full(case):
-    check, value, message = MESSAGES[case]
-    with pytest.raises(BertLamError) as caught:
-        check(value)
-    assert str(caught.value) == message
-
-
-PARAMETER_MESSAGES = {
     "words for threshold": (
         lambda value: check_threshold(value, 2),
         "high",
@@ -429,9 +417,9 @@ PARAMETER_MESSAGES = {
 }
 
 
-@pytest.mark.parametrize("case", PARAMETER_MESSAGES)
-def test_messages_about_parameters_in_full(case):
-    check, value, message = PARAMETER_MESSAGES[case]
+@pytest.mark.parametrize("case", MESSAGES)
+def test_messages_in_full(case):
+    check, value, message = MESSAGES[case]
     with pytest.raises(ValueError) as caught:
         check(value)
     assert str(caught.value) == message
