@@ -83,6 +83,10 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
     def _blank_module(self, encoder_config: dict | None) -> torch.nn.Module:
         """Return a module like the fitted one, whose weights are still to be loaded."""
 
+    def _counts_words(self) -> bool:
+        """Tell whether predictions depend on all words of a text, also on those that the network does not read."""
+        return False
+
     def _prepare_to_go_on(self, data: TextDataset) -> None:
         """Tell the fitted module of parameters that may change when training goes on."""
 

@@ -66,8 +66,9 @@ class BertLamClassifier(NeuralTextClassifier):
         is not yet trained, or from random weights and each label's log-odds.
     word_share : float, default=0.35
         The share of a logistic regression on TF-IDF of word-pieces in the logit of a label that has many examples. With n
-        examples it is n / (n + 20) of that. The two err on different texts; 0 is the network alone, as in the paper. With
-        more than 1,000 labels it is always 0. Where training goes on, the regression stays that of the first texts.
+        examples it is n / (n + 20) of that. The two err on different texts; 0 is the network alone, as in the paper. It
+        counts all word-pieces of a text, also those behind ``max_length``. With more than 1,000 labels the share is always
+        0. Where training goes on, the regression stays that of the first texts.
     max_length : int, default=256
         The most tokens that the encoder reads at once, the special ones included.
     long_text : {"truncate", "head-tail", "windows"}, default="truncate"
@@ -314,8 +315,7 @@ class BertLamClassifier(NeuralTextClassifier):
 
         encoder: Any = load_model(self.encoder, self.dropout)
         check_max_length(self.max_length, encoder, self.encoder)
-        has_words = self.word_share > 0 and self.n_labels_ <= _MOST_LABELS_FOR_WORDS
-        self._n_word_pieces = encoder.get_input_embeddings().num_embeddings if has_words else 0
+        self._n_word_pieces = encoder.get_input_embeddings().num_embeddings if self._counts_words() else 0
         module = self._network(encoder).to(self.device_)
         module.labels_per_update = self._n_labels_per_update(module.label_tokens, data)
         if self.head_init == "random":
@@ -328,6 +328,9 @@ class BertLamClassifier(NeuralTextClassifier):
             some = data.part(random_state.permutation(len(data))[:_MOST_DOCUMENTS_FOR_WORDS]) if too_many else data
             module.words.fit(some, self.word_share, random_state)
         return module
+
+    def _counts_words(self):
+        return self.word_share > 0 and self.n_labels_ <= _MOST_LABELS_FOR_WORDS
 
     def _prepare_to_go_on(self, data):
         self.module_.labels_per_update = self._n_labels_per_update(self.module_.label_tokens, data)
@@ -586,6 +589,11 @@ class BertLamClassifier(NeuralTextClassifier):
         The file holds the network in float32 with the label vectors as constants, the tokenizer, the labels and the
         threshold. :class:`sklearn_bertlam.onnx.OnnxBertLamClassifier` reads it. What ``optimize_for_inference`` chose is
         not in it. Needs the extra ``onnx``.
+
+        Inputs of the graph, for other programs: ``input_ids`` and ``attention_mask`` (n_texts, length) and, unless
+        ``word_share`` is 0, ``piece_ids`` (n_texts, n_pieces), the different token ids of each whole text, also behind
+        ``max_length``, with ``piece_counts`` (n_texts, n_pieces), how often it has them, 0 for padding; all int64. The
+        output is ``logits`` (n_texts, n_labels).
 
         Parameters
         ----------

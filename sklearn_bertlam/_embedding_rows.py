@@ -50,7 +50,7 @@ class RowsInUse(nn.Embedding):
 
     def renumber(self, tokens: RaggedTokens) -> RaggedTokens:
         """Return tokens whose ids count the rows in use."""
-        return replace(tokens, ids=np.searchsorted(self.rows, tokens.ids).astype(np.int32))
+        return replace(tokens, ids=np.searchsorted(self.rows, tokens.ids).astype(np.int32), cut=None)
 
 
 @contextmanager

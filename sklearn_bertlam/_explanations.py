@@ -116,9 +116,9 @@ def explain(estimator: Any, texts: list[str], labels: Sequence | None, influence
     predicted = estimator._labels(logits)
     predicted = predicted.toarray() if estimator.sparse_output_ else predicted
     attention = None if estimator.module_.attention == "cls" else estimator._attention_of_tokens(texts)
-    explanations = []
+    reading, explanations = estimator._reading, []
     for row, text in enumerate(texts):
-        words, spans = words_of_tokens(estimator.tokenizer_, text, **estimator._reading)
+        words, spans = words_of_tokens(estimator.tokenizer_, text, reading["max_length"], reading["long_text"])
         chosen = columns[np.argsort(-logits[row, columns], kind="stable")]
         explanations.append(
             Explanation(

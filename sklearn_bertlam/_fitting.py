@@ -197,6 +197,7 @@ class Fitting:
         estimator._expected_threshold = None
         estimator._label_texts = label_texts
         estimator._reading = {name: getattr(estimator, name) for name in ("max_length", "long_text", "stride")}
+        estimator._reading["keep_cut"] = estimator._counts_words()
         given = estimator.get_params(deep=False)
         estimator._built_with = {name: value for name, value in given.items() if name not in _NOT_OF_THE_NETWORK}
 
@@ -327,7 +328,9 @@ class Fitting:
 
         given = self.estimator.get_params(deep=False)
         parameters = {name: describe(value) for name, value in given.items() if name not in _NO_MATTER}
-        arrays = data.tokens.ids, data.tokens.offsets, data.targets.indices, data.targets.indptr, data.targets.data
+        read, cut, targets = data.tokens, data.tokens.cut, data.targets
+        arrays = [read.ids, read.offsets, targets.indices, targets.indptr, targets.data]
+        arrays += [] if cut is None else [cut.ids, cut.offsets]
         labels = {"the labels": describe(self.estimator.classes_), "their texts": describe(self.estimator._label_texts)}
         identity = parameters | labels | {"the data": fingerprint(*arrays, data.sample_weight)}
         if saved is not None:

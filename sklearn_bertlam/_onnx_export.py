@@ -1,4 +1,4 @@
-"""A fitted classifier as one ONNX file: token ids and attention mask in, logits out, label vectors as constants."""
+"""A fitted classifier as one ONNX file: token ids and counts of them in, logits out, label vectors as constants."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from torch.export import Dim
 
-from ._onnx_format import INPUTS, OUTPUT, OnnxMetadata, require
+from ._onnx_format import COUNT_INPUTS, INPUTS, OUTPUT, OnnxMetadata, require
 from ._tokens import RaggedTokens, tokenize
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def export(estimator: Any, path: str | os.PathLike) -> None:
 class _Logits(nn.Module):
     """The network of a fitted classifier in float32 on padded token ids.
 
-    B documents, L positions, K labels, H hidden units.
+    B documents, L positions, P word-pieces that a document has, K labels, H hidden units.
 
     Parameters
     ----------
@@ -79,13 +79,21 @@ class _Logits(nn.Module):
         if hasattr(self.network.encoder, "set_attn_implementation"):
             self.network.encoder.set_attn_implementation("eager")  # others choose their kernel by the values of the mask
 
-    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        """Return logits (B, K) from token ids and mask, both (B, L)."""
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        piece_ids: torch.Tensor | None = None,
+        piece_counts: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Return logits (B, K) from token ids and mask, both (B, L), and the word-pieces of the whole document with their
+        counts, both (B, P), where these have a say.
+        """
         positions = torch.arange(input_ids.shape[1], device=input_ids.device)  # (L,)
         tokens = self._encode(input_ids, attention_mask, positions)  # (B, L, H)
         content = self._content_mask(attention_mask, positions)  # (B, L)
         logits = self.network.classify(self.network._pool(tokens, content, self.label_vectors))  # (B, K)
-        return logits if self.network.words is None else self.network.words(logits, input_ids)
+        return logits if self.network.words is None else self.network.words(logits, piece_ids, piece_counts)
 
     def _encode(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
@@ -100,16 +108,22 @@ class _Logits(nn.Module):
         return content | (~content.any(dim=1, keepdim=True) & (positions == 0))
 
 
-def _trace(module: nn.Module, max_length: int) -> Any:
-    ids = torch.zeros(2, min(_EXAMPLE_LENGTH, max_length), dtype=torch.int64)
-    shape = {0: Dim("batch"), 1: Dim("length", min=2, max=max_length)}
+def _trace(module: _Logits, max_length: int) -> Any:
+    n_tokens = min(_EXAMPLE_LENGTH, max_length)
+    shapes = [{0: Dim("batch"), 1: Dim("length", min=2, max=max_length)}] * len(INPUTS)
+    names = [*INPUTS]
+    if module.network.words is not None:
+        shapes += [{0: shapes[0][0], 1: Dim("pieces", min=2)}] * len(COUNT_INPUTS)
+        names += COUNT_INPUTS
+    # one tensor for each input: an input that is the same object as another would be taken for it
+    examples = [torch.ones(2, n_tokens, dtype=torch.int64) for _ in names]
     with _quiet_exporter():
         return torch.onnx.export(
             module,
-            (ids, torch.ones_like(ids)),
-            input_names=list(INPUTS),
+            tuple(examples),
+            input_names=names,
             output_names=[OUTPUT],
-            dynamic_shapes=(shape, shape),
+            dynamic_shapes=tuple(shapes),
             dynamo=True,
             verbose=False,
         )
@@ -126,7 +140,7 @@ def _quiet_exporter() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
             warnings.simplefilter("ignore", DeprecationWarning)
-            # both inputs have the same two axes, which is meant
+            # inputs have axes in common, which is meant
             warnings.filterwarnings("ignore", message="# The axis name", category=UserWarning)
             yield
     finally:

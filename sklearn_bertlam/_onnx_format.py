@@ -12,6 +12,7 @@ from .exceptions import OnnxFileError
 
 FORMAT, FORMAT_VERSION = "sklearn-bertlam", 1
 INPUTS, OUTPUT = ("input_ids", "attention_mask"), "logits"
+COUNT_INPUTS = ("piece_ids", "piece_counts")  # of whole texts, each word-piece once, where the file counts them
 _REWRITE = "Write it with BertLamClassifier.to_onnx"
 
 
@@ -32,7 +33,7 @@ class OnnxMetadata:
     sparse_output : bool
         Whether predict returns a sparse array.
     tokenizer : str
-        The tokenizer with its truncation, as the tokenizers library writes it.
+        The tokenizer, which truncates at ``max_length``, as the tokenizers library writes it.
     package_version : str
         The version of this package that wrote the file.
     """

@@ -32,6 +32,8 @@ class RaggedTokens:
         The most tokens that the encoder reads at once; longer texts are read in several windows.
     stride : int, default=0
         The tokens that neighbouring windows share.
+    cut : RaggedTokens or None, default=None
+        What was left out of each text, where that was kept.
     """
 
     ids: np.ndarray
@@ -41,6 +43,7 @@ class RaggedTokens:
     pad_id: int
     window: int | None = None
     stride: int = 0
+    cut: RaggedTokens | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -58,6 +61,7 @@ def tokenize(
     long_text: str = "truncate",
     stride: int = 0,
     most_windows: int | None = None,
+    keep_cut: bool = False,
 ) -> RaggedTokens:
     """Tokenize with special tokens.
 
@@ -75,6 +79,8 @@ def tokenize(
         The tokens that neighbouring windows share.
     most_windows : int or None, default=None
         Cut texts that would need more windows.
+    keep_cut : bool, default=False
+        Whether to keep what is left out of longer texts beside what is read.
 
     Returns
     -------
@@ -98,22 +104,36 @@ def tokenize(
     if long_text == "windows":
         most = None if most_windows is None else max_length + (most_windows - 1) * (room - stride)
     n_tail = n_suffix + (room // 2 if long_text == "head-tail" else 0)
-    pieces, lengths = [np.empty(0, dtype=np.int32)], [0]
+    read, cut = _Collected(), _Collected()
     for start in range(0, len(texts), _TEXTS_PER_CALL):
         part = [encodable(text) for text in texts[start : start + _TEXTS_PER_CALL]]
         encoded = _encode(tokenizer, part, return_attention_mask=False, return_token_type_ids=False)["input_ids"]
-        encoded = [_cut(ids, most, n_tail) for ids in encoded]
-        lengths.extend(map(len, encoded))
-        pieces.append(np.fromiter(chain.from_iterable(encoded), dtype=np.int32))
+        read.extend([_cut(ids, most, n_tail) for ids in encoded])
+        if keep_cut:
+            cut.extend([_left_out(ids, most, n_tail) for ids in encoded])
     pad_id = 0 if tokenizer.pad_token_id is None else tokenizer.pad_token_id
     window = max_length if long_text == "windows" else None
-    return RaggedTokens(
-        np.concatenate(pieces), np.cumsum(lengths, dtype=np.int64), n_prefix, n_suffix, pad_id, window, stride
-    )
+    rest = RaggedTokens(*cut.ragged(), 0, 0, pad_id) if keep_cut else None
+    return RaggedTokens(*read.ragged(), n_prefix, n_suffix, pad_id, window, stride, rest)
+
+
+class _Collected:
+    """Lists of token ids, one after another in few arrays."""
+
+    def __init__(self) -> None:
+        self.pieces = [np.empty(0, dtype=np.int32)]
+        self.lengths = [0]
+
+    def extend(self, texts: list[list[int]]) -> None:
+        self.lengths.extend(map(len, texts))
+        self.pieces.append(np.fromiter(chain.from_iterable(texts), dtype=np.int32))
+
+    def ragged(self) -> tuple[np.ndarray, np.ndarray]:
+        return np.concatenate(self.pieces), np.cumsum(self.lengths, dtype=np.int64)
 
 
 def words_of_tokens(
-    tokenizer, text: str, max_length: int, *, long_text: str = "truncate", stride: int = 0
+    tokenizer, text: str, max_length: int, long_text: str = "truncate"
 ) -> tuple[np.ndarray, list[tuple[int, int]]]:
     """Tell which word each token of a text belongs to.
 
@@ -147,6 +167,10 @@ def _encode(tokenizer, texts: str | list[str], **options):
 def _cut(ids: list[int], most: int | None, n_tail: int) -> list[int]:
     """Leave out of the middle what is too much."""
     return ids if most is None or len(ids) <= most else ids[: most - n_tail] + ids[len(ids) - n_tail :]
+
+
+def _left_out(ids: list[int], most: int | None, n_tail: int) -> list[int]:
+    return [] if most is None else ids[most - n_tail : len(ids) - n_tail]
 
 
 def tokenize_ahead(tokenizer, chunks: Iterable[list[str]], **options) -> Iterator[RaggedTokens]:

@@ -84,15 +84,14 @@ class WordScores(nn.Module):
         scores += logits
         return scores
 
-    def forward(self, logits: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
-        """Do the same for padded token ids (B, L), in operations that every runtime has.
-
-        A word-piece that a text has c times contributes at each of its c places one c-th of what it does as a whole.
+    def forward(self, logits: torch.Tensor, pieces: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+        """Do the same, in operations that every runtime has, for the word-pieces of each text (B, P), each of them once,
+        and how often the text has them (B, P); 0 for padding.
         """
-        counts = (ids[:, :, None] == ids[:, None, :]).sum(dim=2).float()  # (B, L)
-        features = (1 + counts.log()) * self.idf[ids]  # (B, L)
-        lengths = (features.square() / counts).sum(dim=1).sqrt().clamp(min=1e-12)  # (B,)
-        scores = torch.einsum("bl,blk->bk", features / counts, self.weight[ids]) / lengths[:, None] + self.bias
+        counts = counts.to(self.idf.dtype)
+        features = (counts > 0) * (1 + counts.clamp(min=1).log()) * self.idf[pieces]  # (B, P)
+        lengths = features.square().sum(dim=1, keepdim=True).sqrt().clamp(min=1e-12)  # (B, 1)
+        scores = torch.einsum("bp,bpk->bk", features / lengths, self.weight[pieces]) + self.bias
         return logits + self.share * (scores - logits)
 
     def add_labels(self, n: int) -> None:
@@ -103,13 +102,20 @@ class WordScores(nn.Module):
 
 
 def _log_counts(tokens: RaggedTokens, rows: np.ndarray, n_pieces: int) -> sp.csr_array:
-    """Return 1 + log count of every word-piece in each of some texts (n, V)."""
+    """Return 1 + log count of every word-piece in each of some texts (n, V), also in what the network does not read."""
+    counts = _counts(tokens, rows, n_pieces)
+    if tokens.cut is not None:
+        counts += _counts(tokens.cut, rows, n_pieces)
+    counts.data = 1 + np.log(counts.data)
+    return counts
+
+
+def _counts(tokens: RaggedTokens, rows: np.ndarray, n_pieces: int) -> sp.csr_array:
     lengths = tokens.lengths[rows]
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     places = np.arange(offsets[-1]) - np.repeat(offsets[:-1] - tokens.offsets[rows], lengths)
     counts = sp.csr_array((np.ones(len(places), dtype=np.float32), tokens.ids[places], offsets), shape=(len(rows), n_pieces))
     counts.sum_duplicates()
-    counts.data = 1 + np.log(counts.data)
     return counts
 
 

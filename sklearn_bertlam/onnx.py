@@ -15,7 +15,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval
 
 from ._multilabel import MultilabelClassifierMixin
-from ._onnx_format import INPUTS, OUTPUT, OnnxMetadata, incomplete_file, require
+from ._onnx_format import COUNT_INPUTS, INPUTS, OUTPUT, OnnxMetadata, incomplete_file, require
 from ._tokens import encodable
 from ._validation import check_texts, check_threshold, object_array
 from .exceptions import OnnxFileError
@@ -26,6 +26,7 @@ _TEXTS_PER_CHUNK = 16384
 _TOKENS_PER_BATCH = 4096
 _FEWEST_TOKENS_COUNTED = 32
 _MOST_LABEL_VECTORS = 2**15  # a text has one for each label
+_MOST_WEIGHTS = 2**24  # a text has one for each label and word-piece
 _ROUND_LENGTH_TO = 8
 
 
@@ -34,6 +35,12 @@ class _OpenFile(NamedTuple):
     session: Any
     tokenizer: Any
     metadata: OnnxMetadata
+
+
+class _Text(NamedTuple):
+    ids: np.ndarray  # as far as the network reads
+    pieces: np.ndarray  # of the whole text, each of them once
+    counts: np.ndarray
 
 
 class OnnxBertLamClassifier(MultilabelClassifierMixin, BaseEstimator):
@@ -111,11 +118,12 @@ class OnnxBertLamClassifier(MultilabelClassifierMixin, BaseEstimator):
         """
         file = self._file
         texts = check_texts(X)
+        names = [wanted.name for wanted in file.session.get_inputs()]
         logits = np.empty((len(texts), self.n_labels_), dtype=np.float32)
         for start in range(0, len(texts), _TEXTS_PER_CHUNK):
-            ids = _token_ids(file.tokenizer, texts[start : start + _TEXTS_PER_CHUNK])
-            for rows, batch in _batches(ids, file.metadata):
-                logits[start + rows] = file.session.run([OUTPUT], batch)[0]
+            part = _tokenize(file.tokenizer, texts[start : start + _TEXTS_PER_CHUNK])
+            for rows, batch in _batches(part, file.metadata):
+                logits[start + rows] = file.session.run([OUTPUT], {name: batch[name] for name in names})[0]
         return logits
 
     def predict_proba(self, X):
@@ -246,28 +254,44 @@ def _default_threads() -> int:
     return int(limit) if limit.isdigit() and int(limit) else joblib.cpu_count()
 
 
-def _token_ids(tokenizer: Any, texts: list[str]) -> list[np.ndarray]:
-    encodings = tokenizer.encode_batch_fast([encodable(text) for text in texts])
-    return [np.array(encoding.ids, dtype=np.int64) for encoding in encodings]
+def _tokenize(tokenizer: Any, texts: list[str]) -> list[_Text]:
+    tokenized = []
+    for encoding in tokenizer.encode_batch_fast([encodable(text) for text in texts]):
+        ids = np.array(encoding.ids, dtype=np.int64)
+        whole = np.concatenate([ids, *(rest.ids for rest in encoding.overflowing)]).astype(np.int64)
+        tokenized.append(_Text(ids, *np.unique(whole, return_counts=True)))
+    return tokenized
 
 
-def _batches(ids: list[np.ndarray], metadata: OnnxMetadata) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
-    """Yield rows and padded inputs of texts of like length, from long to short, under a budget of tokens."""
-    lengths = np.array([len(text) for text in ids])
+def _batches(texts: list[_Text], metadata: OnnxMetadata) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
+    """Yield rows and padded inputs of texts of like length, from long to short, under a budget of tokens and of weights."""
+    lengths = np.array([len(text.ids) for text in texts])
+    n_pieces = np.array([max(1, len(text.pieces)) for text in texts])
+    n_labels = len(metadata.classes)
     order = np.argsort(-lengths, kind="stable")
     start = 0
     while start < len(order):
         longest = max(1, int(lengths[order[start]]))
         width = min(-(-longest // _ROUND_LENGTH_TO) * _ROUND_LENGTH_TO, metadata.max_length)
-        n_texts = _TOKENS_PER_BATCH // max(width, _FEWEST_TOKENS_COUNTED)
-        n_texts = max(1, min(n_texts, _MOST_LABEL_VECTORS // len(metadata.classes)))
-        rows = order[start : start + n_texts]
-        yield rows, _padded([ids[row] for row in rows], width, metadata.pad_id)
-        start += n_texts
+        most = min(_TOKENS_PER_BATCH // max(width, _FEWEST_TOKENS_COUNTED), _MOST_LABEL_VECTORS // n_labels)
+        most_pieces = n_pieces[order[start : start + max(1, most)]].max()
+        most = max(1, min(most, _MOST_WEIGHTS // (n_labels * most_pieces)))
+        rows = order[start : start + most]
+        yield rows, _padded([texts[row] for row in rows], width, metadata.pad_id)
+        start += most
 
 
-def _padded(texts: list[np.ndarray], width: int, pad_id: int) -> dict[str, np.ndarray]:
-    mask = (np.arange(width) < np.array([len(text) for text in texts])[:, None]).astype(np.int64)  # (B, L)
-    input_ids = np.full(mask.shape, pad_id, dtype=np.int64)
-    input_ids[mask == 1] = np.concatenate(texts)
-    return dict(zip(INPUTS, (input_ids, mask), strict=True))
+def _padded(texts: list[_Text], width: int, pad_id: int) -> dict[str, np.ndarray]:
+    """Return every input that a file may want, (B, width) or (B, P)."""
+    ids = [text.ids for text in texts]
+    mask = _grid([np.ones_like(text) for text in ids], width, 0)
+    n_pieces = -(-max(1, *(len(text.pieces) for text in texts)) // _ROUND_LENGTH_TO) * _ROUND_LENGTH_TO
+    counted = (_grid([text[i] for text in texts], n_pieces, 0) for i in (1, 2))
+    return dict(zip((*INPUTS, *COUNT_INPUTS), (_grid(ids, width, pad_id), mask, *counted), strict=True))
+
+
+def _grid(rows: list[np.ndarray], width: int, filler: int) -> np.ndarray:
+    """Lay out rows of numbers (B, width), filled up at their ends."""
+    grid = np.full((len(rows), width), filler, dtype=np.int64)
+    grid[np.arange(width) < np.array([len(row) for row in rows])[:, None]] = np.concatenate(rows)
+    return grid

@@ -63,10 +63,12 @@ def test_labels_with_more_examples_have_a_larger_share_and_unseen_ones_none(word
 def test_padded_texts_give_the_same_as_ragged_ones(words, tokens):
     rows = np.array([4, 30, 7, 7, 0])
     logits = np.random.RandomState(2).normal(size=(len(rows), 3)).astype(np.float32)
-    ids = torch.full((len(rows), 40), PAD)
+    pieces, counts = torch.full((2, len(rows), 40), PAD)
     for place, row in enumerate(rows):
-        ids[place, : tokens.lengths[row]] = torch.from_numpy(text_of(tokens, row))
-    padded = words(torch.from_numpy(logits), ids)
+        of_text = torch.from_numpy(text_of(tokens, row)).unique(return_counts=True)
+        for grid, values in zip((pieces, counts), of_text, strict=True):
+            grid[place, : len(values)] = values
+    padded = words(torch.from_numpy(logits), pieces, counts)
     np.testing.assert_allclose(padded, words.mix(logits, tokens, rows), rtol=1e-4, atol=1e-5)
 
 
@@ -97,6 +99,23 @@ def test_words_of_all_windows_count(make_classifier):
     texts = ["my my my my my my my my my printer", "my my my my my my my my my my"]
     with_printer, without = clf.decision_function(texts)[:, 0]
     assert with_printer > without + 0.1
+
+
+@pytest.mark.parametrize("long_text", ["truncate", "head-tail"])
+def test_words_count_that_the_network_does_not_read(make_classifier, long_text):
+    clf = make_classifier(long_text=long_text, max_length=8, max_epochs=0, word_share=0.9).fit(TEXTS, Y)
+    start, end = "my " * 20, " my" * 20
+    with_printer, without = clf.decision_function([start + "printer" + end, start + "my" + end])[:, 0]
+    assert with_printer > without + 0.1
+    without_words = make_classifier(long_text=long_text, max_length=8, max_epochs=0, word_share=0.0).fit(TEXTS, Y)
+    same = without_words.decision_function([start + "printer" + end, start + "my" + end])
+    np.testing.assert_allclose(same[0], same[1], atol=1e-5)
+
+
+def test_words_behind_the_cut_are_learned_from(make_classifier):
+    texts, y = [f"my my my my my my {word}" for word in ("printer", "invoice") * 10], np.tile([[1], [0]], (10, 1))
+    clf = make_classifier(max_length=5, max_epochs=0).fit(texts, y)
+    assert clf.decision_function(texts[:1]) > clf.decision_function(texts[1:2]) + 0.1
 
 
 def test_unknown_entries_and_texts_without_weight_do_not_count(make_classifier):
