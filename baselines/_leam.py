@@ -11,6 +11,7 @@ from torch.nn.functional import conv1d, cross_entropy, normalize, pad
 
 from sklearn_bertlam._base import NeuralTextClassifier
 from sklearn_bertlam._batches import PackedTexts, TextDataset
+from sklearn_bertlam._fitting import EpochRange
 from sklearn_bertlam._tokens import RaggedTokens, tokenize
 
 from ._word_level import TOKENS_AT_ONCE, WordEmbedding, WordLevelClassifier, start_from_log_odds
@@ -114,7 +115,7 @@ class LEAMClassifier(WordLevelClassifier):
     batch_size : int, default=64
         Texts per update.
     max_epochs : int or "auto", default="auto"
-        Passes over the training texts; "auto" is at least 10, and as many as give 1,500 updates, but at most 200.
+        Passes over the training texts; "auto" is at least 10, and as many as give 1,500 updates, but at most 40.
     early_stopping : bool, default=False
         Hold out a part, stop when its average precision no longer rises, and keep the best weights.
     validation_fraction : float, default=0.1
@@ -166,6 +167,8 @@ class LEAMClassifier(WordLevelClassifier):
         "variant": [StrOptions(set(_WIDTHS))],
         "width": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
     }
+
+    _epoch_range = EpochRange(fewest_updates=1500, fewest_epochs=10, most_epochs=40)  # more learn few documents by heart
 
     def __init__(
         self,

@@ -1,6 +1,6 @@
 """Write the page of scikit-learn's checks: which ones ran, which are excused, and why.
 
-``python -m benchmarks.checks --out docs/checks.md``
+``python -m benchmarks.checks --out docs/results/checks.md``
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def page(results: dict[str, Checks]) -> str:
     lines = [
         "# scikit-learn's checks",
         "",
-        "`python -m benchmarks.checks --out docs/checks.md`",
+        "`python -m benchmarks.checks --out docs/results/checks.md`",
         "",
         f"With scikit-learn {sklearn.__version__}. Each estimator is run through a subclass that turns rows of numbers into "
         "texts, because scikit-learn skips most checks for estimators that read only texts. An excused check has to fail: "

@@ -27,9 +27,9 @@ from sklearn_bertlam.datasets import load_support_requests
 from sklearn_bertlam.exceptions import LabelWithoutPositivesWarning
 from sklearn_bertlam.model_selection import MultilabelThresholdClassifierCV
 
+from .output import check_sizes, claim, portable, write_atomically
 from .scoring import best_threshold, markdown_table, score
 from .tables.data import data_name, load_documents
-from .tables.runs import write_atomically
 
 SYSTEMS: dict[str, Callable[[Any, int], Any]] = {
     "BertLamClassifier": lambda names, seed: BertLamClassifier(label_names=names, random_state=seed),
@@ -55,6 +55,8 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     warnings.simplefilter("ignore", LabelWithoutPositivesWarning)
     (texts, target), evaluation, names = _documents(options)
+    check_sizes(options.sizes, len(texts))
+    claim(options.out, {"data": data_name(options.data), "documents": len(texts), "split": options.split})
     for size in options.sizes:
         for seed in options.seeds:
             rows = np.random.RandomState(seed).permutation(len(texts))[:size]
@@ -110,7 +112,7 @@ def _write(options: argparse.Namespace) -> None:
             "--data",
             data_name(options.data),
             "--out",
-            str(options.out),
+            *portable([str(options.out)]),
             "--sizes",
             str(size),
             "--seeds",

@@ -91,7 +91,9 @@ def count_parameters(estimator: Any) -> int:
     if isinstance(estimator, MultilabelThresholdClassifierCV):
         estimator = estimator.estimator_
     if hasattr(estimator, "module_"):
-        return sum(parameter.numel() for parameter in estimator.module_.parameters())
+        words = getattr(estimator.module_, "words", None)
+        counted = 0 if words is None else int(words.weight.count_nonzero()) + len(words.bias)
+        return counted + sum(parameter.numel() for parameter in estimator.module_.parameters())
     return sum(np.size(one.coef_) + np.size(one.intercept_) for one in estimator.estimators_ if hasattr(one, "coef_"))
 
 

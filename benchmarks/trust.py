@@ -24,10 +24,10 @@ import torch
 import transformers
 
 from . import checks, fuzz, kills, load, reproduce
+from .output import write_atomically
 from .scoring import markdown_table
-from .tables.runs import write_atomically
 
-_CHECKS_PAGE = Path("docs/checks.md")
+_CHECKS_PAGE = Path("docs/results/checks.md")
 
 
 class Part(NamedTuple):

@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted, check_scalar
 from ._fitting import EVEN, EpochRange, Fitting
 from ._multilabel import MultilabelClassifierMixin
 from ._validation import check_pos_weight, check_texts, check_threshold, checked_batches
+from .exceptions import UnsuitableThresholdError
 
 if TYPE_CHECKING:  # torch takes seconds to import, so only fitting and predicting do it
     import torch
@@ -182,7 +183,7 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
         """Yield what a method of the module, its logits by default, gives for chunks of texts."""
         import torch
 
-        from ._net import predict_scores, prepared
+        from ._prediction import predict_scores, prepared
         from ._runtime import resolve_precision
         from ._tokens import tokenize_ahead
 
@@ -277,12 +278,15 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
     @property
     def threshold_(self) -> float | np.ndarray:
         """The probability above which a label is predicted: a number, or one per label."""
+        check_is_fitted(self, "n_labels_")  # fit itself asks, before it has ended
         if not isinstance(self.threshold, str):
             return check_threshold(self.threshold, self.n_labels_)
         if self.threshold == "auto":
             return EVEN if self._expected_threshold is None else self._expected_threshold
         if not hasattr(self, "_tuned_threshold"):
-            raise ValueError("threshold='tuned' was set after fit, which had not tuned it. Fit again, or set a number.")
+            raise UnsuitableThresholdError(
+                "threshold='tuned' was set after fit, which had not tuned it. Fit again, or set a number."
+            )
         return self._tuned_threshold
 
     # ----------------------------------------------------------------------------------------------------- saving, loading

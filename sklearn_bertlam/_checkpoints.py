@@ -17,7 +17,7 @@ import torch
 from .exceptions import CheckpointError
 
 _NAME = "checkpoint.pt"
-_FORMAT = 1
+_FORMAT = 2
 _LONGEST_SHOWN = 200
 
 

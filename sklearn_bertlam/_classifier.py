@@ -94,8 +94,8 @@ class BertLamClassifier(NeuralTextClassifier):
         Passes over the training texts. "auto" makes as many as give 60 updates, but at least 3 and at most 30. 0
         leaves the encoder as it is and the last layer as ``head_init`` made it.
     early_stopping : bool, default=False
-        Whether to set part of the texts aside, stop when average precision on them no longer rises, and keep the best
-        weights, those before the first update included.
+        Whether to set part of the texts aside, stop when average precision on them no longer rises (or, where none of them
+        has a label, the loss no longer falls), and keep the best weights, those before the first update included.
     validation_fraction : float, default=0.1
         The part set aside for ``early_stopping`` and for ``threshold="tuned"``, with its share of every label.
     n_iter_no_change : int, default=2
@@ -151,7 +151,7 @@ class BertLamClassifier(NeuralTextClassifier):
         Number of epochs trained.
     history_ : list of dict
         Per epoch: "epoch", "loss", "seconds" and "documents_per_second"; with early stopping also "valid_loss",
-        "valid_f1_micro" and "valid_average_precision" (micro).
+        "valid_f1_micro" and "valid_average_precision" (micro; NaN where no text that was set aside has a label).
     best_epoch_ : int
         The epoch whose weights were kept: the last one, or with early stopping the best; 0 stands for before the first.
     threshold_ : float or ndarray of shape (n_labels,)
@@ -376,7 +376,7 @@ class BertLamClassifier(NeuralTextClassifier):
         import torch
 
         from ._initialisation import logistic_head, mean_vector_per_label
-        from ._net import frozen_outputs, prepared
+        from ._prediction import frozen_outputs, prepared
 
         device = torch.device(self.device_)
         module.eval()

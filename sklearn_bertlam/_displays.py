@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._explanations import Explanation
 from ._report import multilabel_report
-from ._validation import check_targets, in_order_of
+from ._validation import check_named_targets, check_targets, in_order_of
 
 _BLUE, _ORANGE, _GREEN, _GREY = "#0072b2", "#d55e00", "#009e73", "#777777"  # told apart by colour-blind eyes
 _WIDE = 20  # times the smallest number, from which on an axis is logarithmic
@@ -430,7 +430,7 @@ class LabelReportDisplay(_Display):
         """
         predicted = y_pred.toarray() if hasattr(y_pred, "toarray") else np.asarray(y_pred)
         report = multilabel_report(y_true, predicted, label_names, n_bootstraps=0)
-        truth = check_targets(y_true, len(predicted)).matrix.toarray() == 1
+        truth = check_named_targets(y_true, len(predicted), label_names).matrix.toarray() == 1
         missed, wrong = (truth & (predicted != 1)).astype(float), (~truth & (predicted == 1)).astype(float)
         f1 = np.array([label["f1"] for label in report.per_label.values()])
         counts = truth.sum(axis=0) if train_counts is None else np.asarray(train_counts)

@@ -21,6 +21,7 @@ import torch
 from torch import nn
 
 from ._dropout import use_fast_dropout
+from ._forking import lock_of_process
 from ._tokens import encodable
 from .exceptions import EncoderNotFoundError, first_line
 
@@ -180,12 +181,13 @@ def _quiet_transformers() -> Iterator[None]:
     """Keep progress bars and loading reports off the screen, and put the user's logging settings back."""
     from transformers.utils import logging
 
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
+    with lock_of_process("transformers' logging"):
+        level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+        try:
+            yield
+        finally:
+            logging.set_verbosity(level)
+            if bars:
+                logging.enable_progress_bar()

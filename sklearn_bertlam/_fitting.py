@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -73,20 +73,17 @@ class Fitting:
     def undone_if_it_fails(self) -> Iterator[None]:
         """Leave the estimator as it was where the block raises an error."""
         estimator, before = self.estimator, self.estimator.__dict__.copy()
-        weights = self._copy_of_weights() if self.goes_on else None
+        put_back = _remembered(estimator.module_) if self.goes_on else None
         try:
             yield
         except BaseException:
             estimator.__dict__.clear()
             estimator.__dict__.update(before)
-            if weights is not None:
-                estimator.module_.load_state_dict(weights)
+            if put_back is not None:
+                put_back()
                 estimator.module_.to(estimator.device_)
                 estimator._prepared = None
             raise
-
-    def _copy_of_weights(self) -> dict[str, torch.Tensor]:
-        return {name: value.detach().to("cpu", copy=True) for name, value in self.estimator.module_.state_dict().items()}
 
     def run(self, X: Any, y: Any, sample_weight: Any, classes: Any = None) -> None:
         """Check everything, then train."""
@@ -223,7 +220,10 @@ class Fitting:
         estimator = self.estimator
         if not self.goes_on:
             estimator.tokenizer_ = estimator._make_tokenizer(texts)
-        tokens = tokenize(estimator.tokenizer_, texts, **estimator._reading, most_windows=_MOST_WINDOWS_IN_TRAINING)
+        reading = estimator._reading | {"most_windows": _MOST_WINDOWS_IN_TRAINING}
+        if self.goes_on and not self._tunes_threshold():  # nothing counts words
+            reading["keep_cut"] = False
+        tokens = tokenize(estimator.tokenizer_, texts, **reading)
         return TextDataset(tokens, targets, weights)
 
     def _split(self, data: TextDataset, random_state: np.random.RandomState) -> tuple[TextDataset, TextDataset | None]:
@@ -248,7 +248,8 @@ class Fitting:
     ) -> None:
         import torch
 
-        from ._net import prepared, train
+        from ._net import train
+        from ._prediction import prepared
 
         estimator = self.estimator
         tunes_threshold = self._tunes_threshold()
@@ -286,12 +287,10 @@ class Fitting:
         else:
             estimator._n_word_pieces = checkpoints.saved["n_word_pieces"]
             module = estimator._blank_module(json.loads(checkpoints.saved["encoder"])).to(estimator.device_)
-            module.labels_per_update = checkpoints.saved["labels_per_update"]
             estimator._expected_threshold = checkpoints.saved["expected_threshold"]
         if checkpoints is not None:
             checkpoints.facts["expected_threshold"] = estimator._expected_threshold
             checkpoints.facts["encoder"] = module.encoder.config.to_json_string(use_diff=False)
-            checkpoints.facts["labels_per_update"] = module.labels_per_update
             checkpoints.facts["n_word_pieces"] = estimator._n_word_pieces
         return module
 
@@ -345,7 +344,7 @@ class Fitting:
     def _tune_threshold(self, held_out: TextDataset, precision: torch.dtype) -> np.ndarray:
         import torch
 
-        from ._net import predict_scores
+        from ._prediction import predict_scores
 
         estimator = self.estimator
         held_out = held_out.part(np.flatnonzero(held_out.sample_weight[held_out.rows]))
@@ -355,3 +354,16 @@ class Fitting:
         shared = estimator._prepared
         logits = predict_scores(estimator.module_, held_out.tokens, device, precision, shared, rows=held_out.rows)
         return cautious_thresholds(held_out.known_targets.toarray(), expit(logits))
+
+
+def _remembered(module: Any) -> Callable[[], None]:
+    """Return a function that makes a module what it is now."""
+    weights = {name: value.detach().to("cpu", copy=True) for name, value in module.state_dict().items()}
+    progress = module.progress() if hasattr(module, "progress") else None
+
+    def put_back() -> None:
+        module.load_state_dict(weights)
+        if progress is not None:
+            module.restore_progress(progress)
+
+    return put_back

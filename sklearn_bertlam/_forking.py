@@ -8,9 +8,16 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from functools import lru_cache
 
 _SWITCH = "TOKENIZERS_PARALLELISM"
+_locks: dict[tuple[int, str], threading.RLock] = {}
+
+
+def lock_of_process(name: str) -> threading.RLock:
+    """Return the lock of that name, the same one for all threads, and a new one in a forked process."""
+    return _locks.setdefault((os.getpid(), name), threading.RLock())
 
 
 @lru_cache(maxsize=1)

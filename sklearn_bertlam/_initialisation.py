@@ -99,6 +99,8 @@ class _BinaryProblems:
         values = 1 if self.features.ndim == 2 else math.prod(self.features.shape[1:])
         some = self.features[: max(1, min(1000, _MOST_VALUES_FOR_UNIT // values))].astype(np.float32)
         self.unit = float(np.sqrt(np.mean((some**2).sum(axis=-1)))) or 1.0
+        if sp.issparse(self.features):
+            self.features = self.features.astype(np.float32) / self.unit
 
     def data(self, label: int, rows: np.ndarray) -> tuple[np.ndarray | sp.csr_array, np.ndarray, np.ndarray]:
         """Return features, 0/1 targets and weights of the rows where the label is known."""
@@ -110,6 +112,9 @@ class _BinaryProblems:
 
     def vectors(self, label: int, rows: np.ndarray) -> np.ndarray | sp.csr_array:
         """Return the scaled features of the rows."""
+        if sp.issparse(self.features):
+            is_all = len(rows) == self.features.shape[0] and (np.diff(rows) == 1).all()
+            return self.features if is_all else self.features[rows]
         features = self.features[rows] if self.features.ndim == 2 else self.features[rows, label]
         return features.astype(np.float32) / self.unit
 

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.functional import normalize
 
 from . import _attention
-from ._batches import PackedTexts, pack
+from ._batches import PackedTexts, TextRows, pack
 from ._bert import LinearFactory, PackedBert
 from ._dropout import dropout
 from ._text_encoder import TextEncoder, full_precision, mean_vector
@@ -20,7 +20,7 @@ from ._word_scores import WordScores
 
 LEARNED_SCALE_START = 10.0
 _LARGEST_SCALE = 100.0
-_TEXTS_FOR_COSINES = 64
+_TEXTS_FOR_COSINES, _TOKENS_FOR_COSINES = 64, 4096
 
 
 class Prepared(NamedTuple):
@@ -133,9 +133,12 @@ class LabelAttentionNetwork(TextEncoder):
         vectors: Any = prepared.label_vectors
         some = np.arange(min(len(tokens), _TEXTS_FOR_COSINES))
         some = some[np.argsort(-tokens.lengths[some], kind="stable")]
-        features = self.features(pack(tokens, some).to(self._device), prepared)  # (n, K, H)
-        cosines = torch.einsum("bkh,kh->bk", features, normalize(vectors, dim=-1))
-        return cosines, self.classify(features)
+        cosines, logits = [], []
+        for _, batch in TextRows(tokens, some).parts(_TOKENS_FOR_COSINES, self.values_per_text):
+            features = self.features(batch.to(self._device), prepared)  # (B, K, H)
+            cosines.append(torch.einsum("bkh,kh->bk", features, normalize(vectors, dim=-1)))
+            logits.append(self.classify(features))
+        return torch.cat(cosines), torch.cat(logits)
 
     def start_update(self) -> None:
         """Go on to the next labels that are encoded anew."""
@@ -144,11 +147,16 @@ class LabelAttentionNetwork(TextEncoder):
 
     def progress(self) -> dict[str, Any]:
         """Return what training keeps from one update to the next beside the weights."""
-        return {"first_label": self._first_label, "label_vectors": self._recent_label_vectors}
+        return {
+            "labels_per_update": self.labels_per_update,
+            "first_label": self._first_label,
+            "label_vectors": self._recent_label_vectors,
+        }
 
     def restore_progress(self, progress: dict[str, Any]) -> None:
         """Go on where another training was."""
-        self._first_label, self._recent_label_vectors = progress["first_label"], progress["label_vectors"]
+        self.labels_per_update, self._first_label = progress["labels_per_update"], progress["first_label"]
+        self._recent_label_vectors = progress["label_vectors"]
 
     def _encode_with_labels(self, batch: PackedTexts) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Encode texts and, in the same pass, the label texts whose turn it is."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy.sparse as sp
 from sklearn.base import ClassifierMixin
 
 from ._validation import check_sample_weight, check_targets, in_order_of
@@ -28,12 +29,13 @@ class MultilabelClassifierMixin(ClassifierMixin):
         score : float
             Between 0 and 1.
         """
-        predicted = self.predict(X)
-        predicted = predicted.toarray() if hasattr(predicted, "toarray") else predicted
-        actual = in_order_of(check_targets(y, len(predicted)), list(self.classes_)).matrix.toarray()
+        predicted = sp.csr_array(self.predict(X))
+        actual = in_order_of(check_targets(y, predicted.shape[0]), list(self.classes_)).matrix
         if actual.shape != predicted.shape:
             raise ValueError(f"y has {actual.shape[1]} columns but the classifier knows {predicted.shape[1]} labels.")
-        right = ((predicted == actual) | np.isnan(actual)).all(axis=1)
+        unknown = sp.csr_array(actual != actual)  # NaN differs from itself
+        wrong = (predicted != sp.csr_array(actual == 1)) > unknown
+        right = wrong.sum(axis=1) == 0
         return float(np.average(right, weights=check_sample_weight(sample_weight, len(right))))
 
     def __sklearn_tags__(self):

@@ -1,4 +1,4 @@
-"""Training and applying a module over texts. The only file that imports skorch.
+"""Training a module over texts. The only file that imports skorch.
 
 This file knows batches, learning rates and callbacks, and nothing of labels' names or of scikit-learn's conventions.
 """
@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import json
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from functools import partial
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,17 +21,16 @@ from skorch.utils import to_tensor
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from ._batches import PackedTexts, TextDataset, TextRows, TrainingBatches
+from ._batches import TextDataset, TextRows, TrainingBatches
 from ._checkpoints import CheckpointFile, random_states, restore_random_state
 from ._distributed import add_up, agreed, copy_from_first, n_processes, process_index, use_own_random_stream
 from ._embedding_rows import only_rows_in_use
-from ._runtime import is_out_of_memory, kept_memory
-from ._tokens import RaggedTokens
-from .exceptions import LessMemoryWarning, OutOfMemoryError, TrainingDivergedError
+from ._prediction import autocast, network_scores, tokens_at_once, values_per_text, within_memory
+from ._runtime import kept_memory
+from .exceptions import TrainingDivergedError
 
-_TOKENS_AT_ONCE = {"cpu": 4096}  # more is no faster there, and needs more memory
-_MOST_TOKENS_AT_ONCE = 2**16
 _SECONDS_BETWEEN_CHECKPOINTS = 600
+_MOST_ENTRIES_TO_WATCH = 2**24  # texts times labels that are scored after every epoch
 
 
 class Training(NamedTuple):
@@ -118,7 +115,7 @@ class TextNet(NeuralNet):
         def gradient(most_tokens: int) -> dict[str, torch.Tensor]:
             self._zero_grad_optimizer()
             loss, outputs = torch.zeros((), device=self.device), []
-            for part, packed in texts.parts(most_tokens, _values_per_text(self.module_)):
+            for part, packed in texts.parts(most_tokens, values_per_text(self.module_)):
                 known = {"targets": targets[part].to(self.device)} if self._has("reads_targets") else {}
                 output = self.infer(packed, **known, **fit_params)
                 part_loss = self.get_loss(output, (targets[part], sample_weight[part]), training=True)
@@ -180,74 +177,6 @@ def _noting_interruption(net: TextNet) -> Iterator[None]:
     except KeyboardInterrupt:
         net.interrupted_ = True
         raise
-
-
-def autocast(device: torch.device, precision: torch.dtype) -> torch.autocast:
-    """Compute in bfloat16 where that is the precision, and in the parameters' own type where it is float32."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == torch.bfloat16)
-
-
-def prepared(module: Any, device: torch.device, precision: torch.dtype, make_linear: Any = None) -> dict[str, Any]:
-    """Return what a module wants to be given with every batch of a prediction."""
-    if not hasattr(module, "prepare"):
-        return {}
-    with torch.inference_mode(), autocast(device, precision):
-        return {"prepared": module.prepare() if make_linear is None else module.prepare(make_linear)}
-
-
-def tokens_at_once(module: Any, device: torch.device, training: bool) -> int:
-    """Return how many tokens to compute on at once: the module's own number, a fixed one on a CPU, or what memory allows."""
-    if hasattr(module, "tokens_at_once"):
-        return module.tokens_at_once
-    if device.type in _TOKENS_AT_ONCE:
-        return _TOKENS_AT_ONCE[device.type]
-    config = module.encoder.config
-    layers = getattr(config, "num_hidden_layers", 12) if training else 2
-    bytes_per_token = 4 * layers * 24 * config.hidden_size  # generous
-    free, _ = torch.cuda.mem_get_info(device)
-    return int(np.clip(free // 2 // bytes_per_token, 2048, _MOST_TOKENS_AT_ONCE))
-
-
-def _values_per_text(module: Any) -> int:
-    return getattr(module, "values_per_text", 0)
-
-
-def within_memory(function: Callable[[int], Any], most_tokens: int, texts: TextRows) -> tuple[int, Any]:
-    """Call a function with a number of tokens to compute on at once, and with half of it as long as memory runs out.
-
-    Returns
-    -------
-    most_tokens : int
-        The number that went well.
-    result : object
-        What the function returned.
-
-    Raises
-    ------
-    OutOfMemoryError
-        If memory does not suffice for the longest text alone.
-    """
-    longest = int(texts.tokens.lengths[texts.rows].max(initial=1))
-    while True:
-        try:
-            return most_tokens, function(most_tokens)
-        except Exception as error:
-            if not is_out_of_memory(error):
-                raise
-            if most_tokens <= longest:
-                raise OutOfMemoryError(
-                    f"Out of memory with a single text of {longest} tokens. "
-                    "Lower max_length, use a smaller encoder, or free memory on the device."
-                ) from error
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        halved = max(most_tokens // 2, longest)
-        warnings.warn(
-            f"Out of memory with {most_tokens} tokens at once; going on with {halved}. The result stays the same.",
-            LessMemoryWarning,
-            stacklevel=2,
-        )
-        most_tokens = halved
 
 
 def train(
@@ -352,7 +281,9 @@ class StopEarly(Callback):
     """Score the held-out texts after every epoch, stop when that no longer helps, and put the best weights back.
 
     The best are those with the highest average precision over all entries (micro), which needs no threshold and, unlike the
-    loss, does not mind a network that is too sure of itself. The weights that training starts with are among them.
+    loss, does not mind a network that is too sure of itself; where no held-out text has a label, those with the lowest
+    loss. The weights that training starts with are among them. Where there are very many texts and labels, every n-th text
+    is scored.
 
     Parameters
     ----------
@@ -363,13 +294,14 @@ class StopEarly(Callback):
     """
 
     def __init__(self, validation: TextDataset, settings: TrainingSettings):
-        self.validation = validation
+        step = -(-len(validation) * validation.targets.shape[1] // _MOST_ENTRIES_TO_WATCH)
+        self.validation = validation.part(np.arange(0, len(validation), max(1, step)))
         self.settings = settings
 
     def on_train_begin(self, net, **kwargs):
         self.best_epoch_ = self.epoch_ = 0
         self.best_weights_ = _copy_of_weights(net.module_)
-        self.best_score_ = self._scores(net)["valid_average_precision"]
+        self.best_score_ = self._quality(self._scores(net))
 
     def on_epoch_begin(self, net, **kwargs):
         if self.epoch_ - self.best_epoch_ >= self.settings.n_iter_no_change:
@@ -382,14 +314,19 @@ class StopEarly(Callback):
             scores = self._scores(net)
         for name, value in scores.items():
             net.history.record(name, value)
-        if scores["valid_average_precision"] > self.best_score_:
-            self.best_score_, self.best_epoch_ = scores["valid_average_precision"], self.epoch_
+        quality = self._quality(scores)
+        if quality > self.best_score_:
+            self.best_score_, self.best_epoch_ = quality, self.epoch_
             self.best_weights_ = _copy_of_weights(net.module_)
 
     def on_train_end(self, net, **kwargs):
         if self.best_epoch_ != self.epoch_ or net.interrupted_:
             net.module_.load_state_dict(self.best_weights_)
         self.best_weights_ = None
+
+    def _quality(self, scores: dict[str, float]) -> float:
+        precision = scores["valid_average_precision"]
+        return -scores["valid_loss"] if np.isnan(precision) else precision
 
     def _scores(self, net) -> dict[str, float]:
         net.module_.eval()
@@ -403,9 +340,9 @@ class StopEarly(Callback):
         weights = np.broadcast_to(weights[:, None], known.shape)[known]
         actual, predicted = targets[known] == 1, (expit(logits) > self.settings.threshold)[known]
         hits, total = float(weights @ (actual & predicted)), float(weights @ actual + weights @ predicted)
-        precision = average_precision_score(actual, logits[known], sample_weight=weights) if actual.any() else 0.0
+        precision = average_precision_score(actual, logits[known], sample_weight=weights) if actual.any() else np.nan
         return {
-            "valid_loss": float(loss),
+            "valid_loss": agreed(float(loss), torch.device(net.device)),
             "valid_f1_micro": 2 * hits / total if total else 0.0,
             "valid_average_precision": agreed(float(precision), torch.device(net.device)),
         }
@@ -559,70 +496,3 @@ def _history(history, n_documents: int) -> list[dict[str, float]]:
         }
         for epoch in finished
     ]
-
-
-def predict_scores(
-    module: nn.Module,
-    tokens: RaggedTokens,
-    device: torch.device,
-    precision: torch.dtype,
-    shared: dict[str, Any],
-    method: str = "__call__",
-    rows: np.ndarray | None = None,
-) -> np.ndarray:
-    """Return what a method of the module, by default its logits, gives for some of n tokenized texts, by default all.
-
-    ``shared`` comes from ``prepared``. Where counts of words have a say in the logits, they are mixed in.
-    """
-    function = partial(getattr(module, method), **shared)
-    rows = np.arange(len(tokens)) if rows is None else rows
-    scores = _apply(function, tokens, rows, module, device, precision)
-    words: Any = getattr(module, "words", None)
-    return scores if words is None or method != "__call__" else words.mix(scores, tokens, rows)
-
-
-def network_scores(module: nn.Module, data: TextDataset, device: torch.device, precision: torch.dtype) -> np.ndarray:
-    """Return the network's own logits (n, K) for the texts of a data set, in its order."""
-    function = partial(module, **prepared(module, device, precision))
-    return _apply(function, data.tokens, data.rows, module, device, precision)
-
-
-def frozen_outputs(
-    function: Callable[[PackedTexts], torch.Tensor],
-    data: TextDataset,
-    module: nn.Module,
-    device: torch.device,
-    precision: torch.dtype,
-) -> np.ndarray:
-    """Return the outputs (n, ...) of a module's method for the documents of a data set, in half precision."""
-    return _apply(function, data.tokens, data.rows, module, device, precision, dtype=np.float16)
-
-
-def _apply(
-    function: Callable[[PackedTexts], torch.Tensor],
-    tokens: RaggedTokens,
-    rows: np.ndarray,
-    module: nn.Module,
-    device: torch.device,
-    precision: torch.dtype,
-    dtype: type = np.float32,
-) -> np.ndarray:
-    """Apply a function of a batch to some of the texts, long ones first, and return the results in the order of ``rows``."""
-    order = np.argsort(-tokens.lengths[rows], kind="stable")
-    texts = TextRows(tokens, rows[order])
-    result: np.ndarray = np.empty(0, dtype=dtype)
-
-    @torch.inference_mode()
-    def outputs(most_tokens: int) -> np.ndarray:
-        nonlocal result
-        for part, batch in texts.parts(most_tokens, _values_per_text(module)):
-            with autocast(device, precision):
-                values = function(batch.to(device)).float().cpu().numpy()  # (B, ...)
-            if result.size == 0:
-                result = np.empty((len(rows), *values.shape[1:]), dtype=dtype)
-            result[order[part]] = values
-        return result
-
-    most_tokens = tokens_at_once(module, device, training=False)
-    with kept_memory(device) if tokens.lengths[rows].sum() > most_tokens else nullcontext():
-        return within_memory(outputs, most_tokens, texts)[1]

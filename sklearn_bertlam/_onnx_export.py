@@ -86,9 +86,7 @@ class _Logits(nn.Module):
         piece_ids: torch.Tensor | None = None,
         piece_counts: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Return logits (B, K) from token ids and mask, both (B, L), and the word-pieces of the whole document with their
-        counts, both (B, P), where these have a say.
-        """
+        """Return logits (B, K) from ids and mask, (B, L), and the pieces of whole documents and their counts, (B, P)."""
         positions = torch.arange(input_ids.shape[1], device=input_ids.device)  # (L,)
         tokens = self._encode(input_ids, attention_mask, positions)  # (B, L, H)
         content = self._content_mask(attention_mask, positions)  # (B, L)

@@ -11,7 +11,7 @@ import torch
 from sklearn.metrics import f1_score
 
 from ._bert import is_bert
-from ._net import predict_scores, prepared
+from ._prediction import predict_scores, prepared
 from ._quantization import InputRanges, Int8Linears, has_int8
 from ._runtime import kept_memory, resolve_precision
 from ._tokens import tokenize

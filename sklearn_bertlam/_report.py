@@ -11,7 +11,7 @@ from scipy.stats import rankdata
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, validate_params
 
-from ._validation import check_targets, check_threshold, in_order_of
+from ._validation import check_named_targets, check_threshold
 from .exceptions import InvalidTargetError
 
 _KS = (1, 3, 5)
@@ -162,9 +162,7 @@ def multilabel_report(
     (0.75, 0.5)
     """
     scores = _check_scores(y_score)
-    targets = check_targets(y_true, len(scores))
-    if label_names is not None and set(targets.columns or []) == set(label_names):
-        targets = in_order_of(targets, list(label_names))
+    targets = check_named_targets(y_true, len(scores), label_names)
     if np.isnan(targets.matrix.data).any():
         raise InvalidTargetError("y_true has NaN (unknown) entries. Leave out their documents or their labels.")
     truth = targets.matrix.toarray() == 1

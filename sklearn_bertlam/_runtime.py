@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from sklearn.utils import check_random_state
 
+from ._forking import lock_of_process
 from .exceptions import SlowPrecisionWarning
 
 _TIMED_PRODUCT = (1024, 384, 1536)
@@ -119,10 +120,13 @@ def make_random_state(random_state: int | np.random.RandomState | None) -> np.ra
 
 @contextmanager
 def isolated_torch_random_state(random_state: np.random.RandomState, device: torch.device) -> Iterator[None]:
-    """Seed torch from ``random_state`` inside the block and put torch's own state back after it."""
+    """Seed torch from ``random_state`` inside the block and put torch's own state back after it.
+
+    Torch has one random state for all threads, so that threads take turns.
+    """
     seed = int(random_state.randint(2**31 - 1))
     cuda = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda):
+    with lock_of_process("torch's random state"), torch.random.fork_rng(devices=cuda):
         torch.default_generator.manual_seed(seed)
         if cuda:
             with torch.cuda.device(device):

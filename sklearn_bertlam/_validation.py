@@ -14,7 +14,13 @@ import scipy.sparse as sp
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import _check_sample_weight
 
-from .exceptions import InvalidLabelNamesError, InvalidTargetError, InvalidTextError, LabelWithoutPositivesWarning
+from .exceptions import (
+    InvalidLabelNamesError,
+    InvalidTargetError,
+    InvalidTextError,
+    LabelWithoutPositivesWarning,
+    UnsuitableThresholdError,
+)
 
 _LABEL_SETS = (
     "y looks like a collection of label sets. One column per label is needed: use "
@@ -140,16 +146,23 @@ def in_order_of(targets: Targets, classes: list) -> Targets:
     columns = targets.columns
     if columns is None or columns == classes or classes == list(range(len(classes))):
         return targets
-    missing = [label for label in classes if label not in set(columns)]
-    others = [label for label in columns if label not in set(classes)]
+    places, known = {label: place for place, label in enumerate(columns)}, set(classes)
+    missing = [label for label in classes if label not in places]
+    others = [label for label in columns if label not in known]
     if missing or others:
         if len(missing) == len(classes) or not all(isinstance(name, str) for name in (*columns, *classes)):
             return targets
         named = {"without": missing, "with": others}
         differences = ", ".join(f"{how} {_enumerate(object_array(labels))}" for how, labels in named.items() if labels)
         raise InvalidTargetError(f"The columns of y are not the labels: {differences}.")
-    places = {label: place for place, label in enumerate(columns)}
     return Targets(targets.matrix[:, [places[label] for label in classes]], classes, targets.is_sparse)
+
+
+def check_named_targets(y, n_texts: int, label_names) -> Targets:
+    """Return the targets in the order of the names where these are the names of its columns."""
+    targets = check_targets(y, n_texts)
+    is_named = label_names is not None and set(targets.columns or []) == set(label_names)
+    return in_order_of(targets, list(label_names)) if is_named else targets
 
 
 def _sparse_to_csr(y) -> sp.csr_array:
@@ -381,11 +394,13 @@ def check_threshold(threshold, n_labels: int) -> float | np.ndarray:
     try:
         values = np.asarray(threshold, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"threshold should be numbers between 0 and 1, got {threshold!r}.") from error
+        raise UnsuitableThresholdError(f"threshold should be numbers between 0 and 1, got {threshold!r}.") from error
     if values.shape not in ((), (n_labels,)):
-        raise ValueError(f"threshold should be a number or have shape ({n_labels},), got shape {values.shape}.")
+        raise UnsuitableThresholdError(
+            f"threshold should be a number or have shape ({n_labels},), got shape {values.shape}."
+        )
     if not ((values >= 0) & (values <= 1)).all():
-        raise ValueError(f"threshold should lie between 0 and 1, got {threshold!r}.")
+        raise UnsuitableThresholdError(f"threshold should lie between 0 and 1, got {threshold!r}.")
     return values if values.ndim else float(threshold)
 
 

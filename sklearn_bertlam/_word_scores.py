@@ -18,6 +18,7 @@ from ._initialisation import logistic_regressions
 from ._tokens import RaggedTokens
 
 _EXAMPLES_FOR_HALF = 20
+_MOST_TOKENS_COUNTED = 2**22  # at once, or those of one text
 
 
 class WordScores(nn.Module):
@@ -85,8 +86,10 @@ class WordScores(nn.Module):
         return scores
 
     def forward(self, logits: torch.Tensor, pieces: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
-        """Do the same, in operations that every runtime has, for the word-pieces of each text (B, P), each of them once,
-        and how often the text has them (B, P); 0 for padding.
+        """Do the same in operations that every runtime has.
+
+        ``pieces`` (B, P) are the word-pieces of each text, each of them once, and ``counts`` (B, P) how often the text has
+        them, 0 for padding.
         """
         counts = counts.to(self.idf.dtype)
         features = (counts > 0) * (1 + counts.clamp(min=1).log()) * self.idf[pieces]  # (B, P)
@@ -103,11 +106,16 @@ class WordScores(nn.Module):
 
 def _log_counts(tokens: RaggedTokens, rows: np.ndarray, n_pieces: int) -> sp.csr_array:
     """Return 1 + log count of every word-piece in each of some texts (n, V), also in what the network does not read."""
-    counts = _counts(tokens, rows, n_pieces)
-    if tokens.cut is not None:
-        counts += _counts(tokens.cut, rows, n_pieces)
+    n_tokens = tokens.lengths[rows] + (0 if tokens.cut is None else tokens.cut.lengths[rows])
+    parts = np.split(rows, np.flatnonzero(np.diff(np.cumsum(n_tokens) // _MOST_TOKENS_COUNTED)) + 1)
+    counts = sp.csr_array(sp.vstack([_counts_of_all(tokens, part, n_pieces) for part in parts]))
     counts.data = 1 + np.log(counts.data)
     return counts
+
+
+def _counts_of_all(tokens: RaggedTokens, rows: np.ndarray, n_pieces: int) -> sp.csr_array:
+    counts = _counts(tokens, rows, n_pieces)
+    return counts if tokens.cut is None else counts + _counts(tokens.cut, rows, n_pieces)
 
 
 def _counts(tokens: RaggedTokens, rows: np.ndarray, n_pieces: int) -> sp.csr_array:

@@ -10,6 +10,7 @@ import importlib
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -282,7 +283,8 @@ def _to_frame(collection, text_column: str):
 def _check_columns(columns: list, text_column: str, labels: list[str]) -> None:
     if text_column not in columns:
         raise ValueError(f"There is no column {text_column!r}, only {columns}. Name that of the texts with text_column.")
-    twice = sorted({name for name in labels if name in columns or labels.count(name) > 1})
+    known = set(columns)
+    twice = sorted(name for name, count in Counter(labels).items() if count > 1 or name in known)
     if twice:
         raise ValueError(
             f"Column names would not be unique: {twice}. Pass a prefix for the labels, such as prefix='proba_'."

@@ -23,6 +23,7 @@ __all__ = [
     "TrainingDivergedError",
     "TrainingInterruptedWarning",
     "UnsavedParameterWarning",
+    "UnsuitableThresholdError",
     "WordVectorsError",
 ]
 
@@ -52,6 +53,13 @@ class EncoderNotFoundError(BertLamError, ValueError):
     """No pretrained model could be found or loaded under the given name."""
 
 
+class UnsuitableThresholdError(BertLamError, ValueError, AttributeError):
+    """The parameter threshold does not suit the labels, or asks for what fit has not tuned.
+
+    It is an AttributeError for ``threshold_``, which there is none of then, so that the estimator can still be shown.
+    """
+
+
 class WordVectorsError(BertLamError, ValueError):
     """A file of word vectors cannot be read or does not fit."""
 
@@ -72,8 +80,11 @@ class DatasetFormatError(BertLamError, ValueError):
     """A data file does not have the expected format."""
 
 
-class OnnxFileError(BertLamError, ValueError):
-    """A file is not an ONNX model that this version of the package can read."""
+class OnnxFileError(BertLamError, ValueError, AttributeError):
+    """A file is not an ONNX model that this version of the package can read.
+
+    It is an AttributeError for the attributes that would be read from it, so that the estimator can still be shown.
+    """
 
 
 class SavedModelError(BertLamError, ValueError):

@@ -28,7 +28,7 @@ from ._thresholds import (
     f1,
     scored_entries,
 )
-from ._validation import check_label_names, check_sample_weight, check_targets
+from ._validation import check_label_names, check_sample_weight, check_targets, in_order_of
 from .exceptions import InvalidTargetError
 
 __all__ = ["MultilabelStratifiedKFold", "MultilabelStratifiedShuffleSplit", "MultilabelThresholdClassifierCV"]
@@ -307,30 +307,33 @@ class MultilabelThresholdClassifierCV(MultilabelClassifierMixin, MetaEstimatorMi
         (X,) = indexable(list(X) if isinstance(X, Iterator) else X)
         targets = check_targets(y, _num_samples(X))
         weights = None if sample_weight is None else check_sample_weight(sample_weight, _num_samples(X))
-        self.n_labels_, self.sparse_output_ = targets.matrix.shape[1], targets.is_sparse
-        self._check(weights)
+        n_labels = targets.matrix.shape[1]
+        self._check(weights, n_labels)
+        y = y.to_pandas() if hasattr(y, "to_pandas") else y  # whose columns are names
         y = y if targets.is_sparse or hasattr(y, "iloc") else np.asarray(y)
         splits = self._splits(X, targets.matrix)
         if self.cv == "prefit":
             fitted = [self.estimator]
+            if _is_flat(known := getattr(self.estimator, "classes_", None), n_labels):
+                targets = in_order_of(targets, known.tolist())
         else:
             fitted = Parallel(n_jobs=self.n_jobs)(delayed(_fit)(self.estimator, X, y, weights, train) for train, _ in splits)
         entries, folds = self._held_out(fitted, X, targets.matrix, [test for _, test in splits])
+        threshold, score = self._tune(entries), self._cross_fitted_score(entries, folds)
         self.estimator_ = _fit(self.estimator, X, y, weights) if self.refit else fitted[0]
-        known = getattr(self.estimator_, "classes_", None)  # of some classifiers a list of the classes of each label
-        is_flat = isinstance(known, np.ndarray) and known.shape == (self.n_labels_,)
-        self.classes_ = known if is_flat else check_label_names(None, targets.columns, self.n_labels_)[0]
-        self.threshold_ = self._tune(entries)
-        self.best_score_ = self._cross_fitted_score(entries, folds)
+        self.n_labels_, self.sparse_output_ = n_labels, targets.is_sparse
+        known = getattr(self.estimator_, "classes_", None)
+        self.classes_ = known if _is_flat(known, n_labels) else check_label_names(None, targets.columns, n_labels)[0]
+        self.threshold_, self.best_score_ = threshold, score
         return self
 
-    def _check(self, weights: np.ndarray | None) -> None:
+    def _check(self, weights: np.ndarray | None, n_labels: int) -> None:
         if not _has_scores(self.estimator):
             raise ValueError(f"estimator should have predict_proba or decision_function, got {self.estimator!r}.")
         if weights is not None and not has_fit_parameter(self.estimator, "sample_weight"):
             raise ValueError(f"sample_weight was given, but {self.estimator!r} does not take it in fit.")
-        if self.min_labels > self.n_labels_:
-            raise ValueError(f"min_labels={self.min_labels} is more than the {self.n_labels_} labels that there are.")
+        if self.min_labels > n_labels:
+            raise ValueError(f"min_labels={self.min_labels} is more than the {n_labels} labels that there are.")
         if self.per_label and self.scoring == "f1_samples":
             raise ValueError("scoring='f1_samples' has no threshold per label. Use per_label=False or another scoring.")
         if isinstance(self.cv, str) and self.refit:
@@ -352,16 +355,13 @@ class MultilabelThresholdClassifierCV(MultilabelClassifierMixin, MetaEstimatorMi
 
     def _held_out(self, fitted: list, X, targets: sp.csr_array, tests: list[np.ndarray]) -> tuple[ScoredEntries, np.ndarray]:
         """Return the documents that were not trained on, each with the scores it was given, and their folds."""
-        scores = [self._scores(estimator, _safe_indexing(X, test)) for estimator, test in zip(fitted, tests, strict=True)]
+        parts = ((estimator, _safe_indexing(X, test)) for estimator, test in zip(fitted, tests, strict=True))
+        scores = [_scores(estimator, part, targets.shape[1]) for estimator, part in parts]
         shown = targets[np.concatenate(tests)].toarray()
         return (
             scored_entries(shown, np.concatenate(scores), self.min_labels),
             np.repeat(np.arange(len(tests)), [len(test) for test in tests]),
         )
-
-    def _scores(self, estimator: Any, X) -> np.ndarray:
-        method = "predict_proba" if hasattr(estimator, "predict_proba") else "decision_function"
-        return _columns(getattr(estimator, method)(X), estimator, self.n_labels_)
 
     def _tune(self, entries: ScoredEntries) -> float | np.ndarray:
         return (best_thresholds if self.per_label else best_threshold)(entries, self.scoring)
@@ -391,8 +391,8 @@ class MultilabelThresholdClassifierCV(MultilabelClassifierMixin, MetaEstimatorMi
             Indicator of 0 and 1; sparse where the fitted y was sparse.
         """
         check_is_fitted(self)
-        labels = apply_threshold(self._scores(self.estimator_, X), self.threshold_, self.min_labels).astype(np.int64)
-        return sp.csr_array(labels) if self.sparse_output_ else labels
+        labels = apply_threshold(_scores(self.estimator_, X, self.n_labels_), self.threshold_, self.min_labels)
+        return sp.csr_array(labels, dtype=np.int64) if self.sparse_output_ else labels.astype(np.int64)
 
     @_offers("predict_proba")
     def predict_proba(self, X):
@@ -452,6 +452,16 @@ def _fit(estimator, X, y, weights: np.ndarray | None, rows: np.ndarray | None = 
         X, y = _safe_indexing(X, rows), _safe_indexing(y, rows)
         weights = None if weights is None else weights[rows]
     return clone(estimator).fit(X, y, **({} if weights is None else {"sample_weight": weights}))
+
+
+def _is_flat(classes: Any, n_labels: int) -> bool:
+    """Tell a classifier's labels from what some have instead, a list of the classes of each label."""
+    return isinstance(classes, np.ndarray) and classes.shape == (n_labels,)
+
+
+def _scores(estimator: Any, X, n_labels: int) -> np.ndarray:
+    method = "predict_proba" if hasattr(estimator, "predict_proba") else "decision_function"
+    return _columns(getattr(estimator, method)(X), estimator, n_labels)
 
 
 def _columns(scores: Any, estimator: Any, n_labels: int) -> np.ndarray:

@@ -23,6 +23,7 @@ from .exceptions import OnnxFileError
 __all__ = ["OnnxBertLamClassifier"]
 
 _TEXTS_PER_CHUNK = 16384
+_SCORES_PER_CHUNK = 2**24
 _TOKENS_PER_BATCH = 4096
 _FEWEST_TOKENS_COUNTED = 32
 _MOST_LABEL_VECTORS = 2**15  # a text has one for each label
@@ -116,15 +117,25 @@ class OnnxBertLamClassifier(MultilabelClassifierMixin, BaseEstimator):
         OnnxFileError
             If the file is missing, damaged, or not one that this version reads.
         """
-        file = self._file
         texts = check_texts(X)
-        names = [wanted.name for wanted in file.session.get_inputs()]
         logits = np.empty((len(texts), self.n_labels_), dtype=np.float32)
-        for start in range(0, len(texts), _TEXTS_PER_CHUNK):
-            part = _tokenize(file.tokenizer, texts[start : start + _TEXTS_PER_CHUNK])
-            for rows, batch in _batches(part, file.metadata):
-                logits[start + rows] = file.session.run([OUTPUT], {name: batch[name] for name in names})[0]
+        stop = 0
+        for part in self._scores(texts):
+            start, stop = stop, stop + len(part)
+            logits[start:stop] = part
         return logits
+
+    def _scores(self, texts: list[str]) -> Iterator[np.ndarray]:
+        """Yield the logits of one part of the texts after another, and of none at least."""
+        file = self._file
+        names = [wanted.name for wanted in file.session.get_inputs()]
+        step = max(1, min(_TEXTS_PER_CHUNK, _SCORES_PER_CHUNK // self.n_labels_))
+        for start in range(0, max(1, len(texts)), step):
+            part = _tokenize(file.tokenizer, texts[start : start + step])
+            logits = np.empty((len(part), self.n_labels_), dtype=np.float32)
+            for rows, batch in _batches(part, file.metadata):
+                logits[rows] = file.session.run([OUTPUT], {name: batch[name] for name in names})[0]
+            yield logits
 
     def predict_proba(self, X):
         """Compute the probability of every label for every text.
@@ -154,8 +165,13 @@ class OnnxBertLamClassifier(MultilabelClassifierMixin, BaseEstimator):
         labels : {ndarray, csr_array} of int, shape (n_texts, n_labels)
             Indicator of 0 and 1; sparse where the y of fit was sparse.
         """
-        labels = (self.predict_proba(X) > np.atleast_1d(self.threshold_)).astype(np.int64)
-        return sp.csr_array(labels) if self.sparse_output_ else labels
+        if not self.sparse_output_:
+            return self._labels(self.decision_function(X)).astype(np.int64)
+        parts = [sp.csr_array(self._labels(part), dtype=np.int64) for part in self._scores(check_texts(X))]
+        return sp.csr_array(sp.vstack(parts, format="csr"))  # never dense as a whole
+
+    def _labels(self, logits: np.ndarray) -> np.ndarray:
+        return expit(logits) > np.atleast_1d(self.threshold_)
 
     # ------------------------------------------------------------------------------------------------------------ the file
 

@@ -7,8 +7,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LAYERS = [
-    {"exceptions"},
-    {"_attention", "_losses", "_runtime", "_forking", "_distributed", "_dropout", "_self_attention"},
+    {"exceptions", "_forking"},
+    {"_attention", "_losses", "_runtime", "_distributed", "_dropout", "_self_attention"},
     {
         "_bert",
         "_encoders",
@@ -22,7 +22,7 @@ LAYERS = [
         "_stratification",
         "_thresholds",
     },
-    {"_text_encoder", "_embedding_rows", "_word_scores"},
+    {"_text_encoder", "_embedding_rows", "_word_scores", "_prediction"},
     {"_module", "_multilabel"},
     {"_net", "onnx", "_onnx_export", "_persistence", "_explanation_page", "_model_card"},
     {"_explanations", "_fitting", "_hub"},

@@ -3,6 +3,7 @@
 import copy
 import pickle
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import joblib
 import numpy as np
@@ -26,6 +27,7 @@ from sklearn_bertlam.exceptions import (
     LabelWithoutPositivesWarning,
     TrainingDivergedError,
     TrainingInterruptedWarning,
+    UnsuitableThresholdError,
 )
 
 
@@ -275,6 +277,31 @@ def test_early_stopping_goes_back_to_the_start_where_training_only_harms(make_cl
     assert clf.best_epoch_ == 0 or clf.history_[clf.best_epoch_ - 1]["valid_average_precision"] == best
 
 
+def test_early_stopping_goes_by_the_loss_where_nothing_that_is_held_out_has_a_label(make_classifier):
+    texts = [f"{word} {number}" for number in range(10) for word in ("printer", "invoice", "thank", "you", "fire")]
+    y = np.zeros((50, 10), dtype=int)
+    y[np.arange(10), np.arange(10)] = 1
+    stopping = {"early_stopping": True, "validation_fraction": 0.1, "max_epochs": 8, "head_init": "random"}
+    clf = make_classifier(**stopping, learning_rate=1e-3, head_learning_rate=1e-2).fit(texts, y)
+    losses = [epoch["valid_loss"] for epoch in clf.history_]
+    assert all(np.isnan(epoch["valid_average_precision"]) for epoch in clf.history_)
+    assert clf.best_epoch_ == 1 + np.argmin(losses)
+
+
+def test_early_stopping_scores_every_nth_text_where_there_are_many(make_classifier, monkeypatch):
+    stopping = {"early_stopping": True, "validation_fraction": 0.5, "max_epochs": 1}
+    seen = []
+
+    def scores(module, data, *rest):
+        seen.append(len(data))
+        return np.zeros((len(data), 3), dtype=np.float32)
+
+    monkeypatch.setattr(_net, "network_scores", scores)
+    monkeypatch.setattr(_net, "_MOST_ENTRIES_TO_WATCH", 8)
+    make_classifier(**stopping).fit(TEXTS, Y)
+    assert set(seen) == {2}
+
+
 def test_a_tuned_threshold_is_learned_on_texts_that_are_held_out(make_classifier):
     texts, y = TEXTS * 20, np.tile(Y, (20, 1))
     y = y * (np.random.RandomState(0).rand(*y.shape) < 0.3)  # so that no label is more probable than not
@@ -310,6 +337,27 @@ def test_the_threshold_is_lower_the_harder_the_labels_are(make_classifier):
     ]
     assert scores[1] > scores[0]
     assert make_classifier(max_epochs=0, head_init="random").fit(texts, y).threshold_ == 0.5
+
+
+@pytest.mark.parametrize("threshold", ["tuned", [0.1, 0.2]])
+def test_a_threshold_that_does_not_suit_the_classifier_does_not_keep_it_from_being_shown(make_classifier, threshold):
+    clf = make_classifier(max_epochs=0)
+    assert not hasattr(clf.set_params(threshold=threshold), "threshold_")
+    clf.set_params(threshold="auto").fit(TEXTS, Y).set_params(threshold=threshold)
+    assert not hasattr(clf, "threshold_")
+    assert "BertLamClassifier" in clf._repr_html_()
+    with pytest.raises(UnsuitableThresholdError, match="threshold"):
+        clf.predict(TEXTS)
+
+
+def test_threads_that_fit_take_turns(make_classifier):
+    expected = make_classifier(dropout=0.5).fit(TEXTS, Y).predict_proba(TEXTS)
+    before = torch.get_rng_state()
+    with ThreadPoolExecutor(3) as pool:
+        results = list(pool.map(lambda _: make_classifier(dropout=0.5).fit(TEXTS, Y).predict_proba(TEXTS), range(6)))
+    for result in results:
+        np.testing.assert_array_equal(result, expected)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_a_threshold_that_was_not_tuned_is_an_error(make_classifier):
@@ -578,7 +626,7 @@ LONG_TEXTS = [f"{text} " + "and the " * 40 + ending for text, ending in zip(TEXT
 @pytest.mark.parametrize("attention", ["label-wise", "document", "mean"])
 @pytest.mark.parametrize("long_text", ["truncate", "head-tail", "windows"])
 def test_the_end_of_a_long_text_counts_where_it_should(make_classifier, attention, long_text):
-    clf = make_classifier(attention=attention, long_text=long_text, stride=8).fit(TEXTS, Y)
+    clf = make_classifier(attention=attention, long_text=long_text, stride=8, word_share=0.0).fit(TEXTS, Y)
     alone, with_end = (clf.predict_proba([f"thank you {'and the ' * 40} {end}"]) for end in ("", "printer fire"))
     assert np.array_equal(alone, with_end) == (long_text == "truncate")
     clf.fit(LONG_TEXTS, Y)
@@ -656,14 +704,17 @@ def test_labels_need_a_classifier_that_reads_them(make_classifier):
         make_classifier(label_names=LABELS, threshold=[0.1, 0.2, 0.3]).fit(TEXTS, Y).add_labels({"fire": "fire"})
 
 
-@pytest.mark.parametrize("way", ["partial_fit", "warm_start"])
+@pytest.mark.parametrize("way", ["partial_fit", "fit"])
 def test_going_on_that_fails_leaves_the_estimator_as_it_was(make_classifier, way):
-    clf = make_classifier(label_names=LABELS).fit(TEXTS, Y)
-    expected = clf.predict_proba(TEXTS)
-    clf.set_params(learning_rate=1e30, head_learning_rate=1e30, warm_start=True)
+    clf = make_classifier(label_names=LABELS, labels_per_update=1, warm_start=True).fit(TEXTS, Y)
+    undisturbed, parameters = copy.deepcopy(clf), clf.get_params()
+    clf.set_params(learning_rate=1e30, head_learning_rate=1e30, labels_per_update=2)
     with pytest.raises(TrainingDivergedError):
-        clf.partial_fit(TEXTS, Y) if way == "partial_fit" else clf.fit(TEXTS, Y)
-    np.testing.assert_allclose(clf.predict_proba(TEXTS), expected, atol=1e-6)
+        getattr(clf, way)(TEXTS, Y)
+    np.testing.assert_allclose(clf.predict_proba(TEXTS), undisturbed.predict_proba(TEXTS), atol=1e-6)
+    clf.set_params(**parameters)
+    after = [getattr(each, way)(TEXTS, Y).predict_proba(TEXTS) for each in (clf, undisturbed)]
+    np.testing.assert_allclose(*after, atol=1e-6)
 
 
 def test_named_columns_may_be_in_any_order(make_classifier):

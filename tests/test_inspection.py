@@ -303,3 +303,7 @@ def test_labels_are_drawn(draw, explained):
     row, column = LABELS.index(missed), LABELS.index(instead)
     assert count == ((Y[:, row] > wrong[:, row]) & (Y[:, column] < wrong[:, column])).sum() > 0
     assert LabelReportDisplay.from_predictions(Y, Y).worst_confusions() == []
+    shuffled = pd.DataFrame(Y, columns=LABELS)[LABELS[::-1]]
+    right = LabelReportDisplay.from_predictions(shuffled, Y, label_names=LABELS)
+    assert right.worst_confusions() == []
+    np.testing.assert_array_equal(right.counts, Y.sum(axis=0))

@@ -3,6 +3,7 @@
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 from conftest import TEXTS, Y
@@ -206,6 +207,32 @@ def test_prefit_and_single_splits(numbers):
     )
     with pytest.raises(NotFittedError):
         MultilabelThresholdClassifierCV(clone(base), cv="prefit", refit=False).fit(X, y)
+
+
+def test_prefit_takes_named_columns_in_any_order():
+    frame = pd.DataFrame(Y, columns=["c", "a", "b"])
+    fitted = BinaryRelevanceClassifier().fit(TEXTS, frame)
+    tuned, same = (
+        MultilabelThresholdClassifierCV(fitted, cv="prefit", refit=False, per_label=True).fit(TEXTS, y)
+        for y in (frame, frame[["a", "b", "c"]])
+    )
+    np.testing.assert_array_equal(tuned.threshold_, same.threshold_)
+    assert tuned.best_score_ == same.best_score_
+
+
+def test_named_columns_of_any_frame_reach_the_classifier():
+    table = pytest.importorskip("pyarrow").table(dict(zip(["c", "a", "b"], Y.T, strict=True)))
+    clf = MultilabelThresholdClassifierCV(BinaryRelevanceClassifier(), cv=2).fit(TEXTS, table)
+    assert clf.classes_.tolist() == clf.estimator_.classes_.tolist() == ["c", "a", "b"]
+
+
+def test_a_failed_fit_leaves_it_as_it_was(numbers):
+    X, y = numbers
+    clf = MultilabelThresholdClassifierCV(OneVsRestClassifier(LogisticRegression()), cv=2).fit(X, y)
+    expected = clf.predict(X)
+    with pytest.raises(ValueError):
+        clf.set_params(cv=1000).fit(X, y[:, :2])
+    np.testing.assert_array_equal(clf.predict(X), expected)
 
 
 def test_it_can_be_searched_over(numbers):

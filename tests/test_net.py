@@ -8,7 +8,7 @@ import pytest
 import torch
 from conftest import LABELS, TEXTS, Y
 
-from sklearn_bertlam import _net, _runtime
+from sklearn_bertlam import _prediction, _runtime
 from sklearn_bertlam._module import LabelAttentionNetwork
 from sklearn_bertlam.exceptions import InvalidTextError, LessMemoryWarning, OutOfMemoryError, SlowPrecisionWarning
 
@@ -71,7 +71,7 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(fitted, monkeypatch):
 def test_the_size_of_the_parts_does_not_matter(make_classifier, monkeypatch, most_tokens):
     settings = {"dropout": 0.0, "labels_per_update": None, "label_names": LABELS}
     expected = make_classifier(**settings).fit(TEXTS, Y)
-    monkeypatch.setattr(_net, "_TOKENS_AT_ONCE", dict.fromkeys(("cpu", "cuda"), most_tokens))
+    monkeypatch.setattr(_prediction, "_TOKENS_AT_ONCE", dict.fromkeys(("cpu", "cuda"), most_tokens))
     got = make_classifier(**settings).fit(TEXTS, Y)
     np.testing.assert_allclose(got.predict_proba(TEXTS), expected.predict_proba(TEXTS), atol=1e-4)
 

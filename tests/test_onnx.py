@@ -27,7 +27,17 @@ onnx = pytest.importorskip("onnx", reason="needs the extra 'onnx'")
 pytest.importorskip("onnxscript", reason="needs the extra 'onnx'")
 pytest.importorskip("onnxruntime", reason="needs the extra 'onnx'")
 
-HARD_TEXTS = ["", "thank you", "printer " * 100, "\ud800 fire \udfff", "  ", "[PAD] invoice [SEP]", "日本", *TEXTS]
+HARD_TEXTS = [
+    "",
+    "thank you",
+    "printer " * 100,
+    "my " * 30 + "printer",
+    "\ud800 fire \udfff",
+    "  ",
+    "[PAD] invoice [SEP]",
+    "日本",
+    *TEXTS,
+]
 TOLERANCE = {"atol": 1e-4, "rtol": 0}
 
 
@@ -64,7 +74,7 @@ def properties(path):
 @pytest.mark.parametrize("label_names", [LABELS, None], ids=["names", "no-names"])
 @pytest.mark.parametrize("attention", ["label-wise", "document", "mean", "cls"])
 def test_probabilities_are_those_of_the_estimator(make_classifier, tmp_path, attention, label_names):
-    clf = make_classifier(attention=attention, label_names=label_names, max_length=13).fit(TEXTS, Y)
+    clf = make_classifier(attention=attention, label_names=label_names, max_length=13, word_share=0.6).fit(TEXTS, Y)
     export(clf, tmp_path / "model.onnx")
     onnx_clf = OnnxBertLamClassifier(tmp_path / "model.onnx")
     np.testing.assert_allclose(onnx_clf.predict_proba(HARD_TEXTS), clf.predict_proba(HARD_TEXTS), **TOLERANCE)
@@ -81,10 +91,10 @@ def test_logits_and_labels_are_those_of_the_estimator(fitted, path):
     assert clf.score(TEXTS, Y) == fitted.score(TEXTS, Y)
 
 
-@pytest.mark.parametrize("n", [1, 40])
-def test_any_number_of_texts_in_their_order(fitted, path, n, monkeypatch):
-    monkeypatch.setattr(bertlam_onnx, "_TEXTS_PER_CHUNK", 16)
-    monkeypatch.setattr(bertlam_onnx, "_TOKENS_PER_BATCH", 128)
+@pytest.mark.parametrize("n, limits", [(1, {}), (40, {"_TOKENS_PER_BATCH": 128}), (40, {"_MOST_WEIGHTS": 60})])
+def test_any_number_of_texts_in_their_order(fitted, path, n, limits, monkeypatch):
+    for name, value in ({"_TEXTS_PER_CHUNK": 16} | limits).items():
+        monkeypatch.setattr(bertlam_onnx, name, value)
     texts = (HARD_TEXTS * 3)[:n]
     np.testing.assert_allclose(OnnxBertLamClassifier(path).predict_proba(texts), fitted.predict_proba(texts), **TOLERANCE)
 
@@ -115,7 +125,8 @@ def test_the_shortest_length(make_classifier, tmp_path):
     np.testing.assert_allclose(got, clf.predict_proba(HARD_TEXTS), **TOLERANCE)
 
 
-def test_sparse_output_and_one_threshold_per_label(make_classifier, tmp_path):
+def test_sparse_output_and_one_threshold_per_label(make_classifier, tmp_path, monkeypatch):
+    monkeypatch.setattr(bertlam_onnx, "_SCORES_PER_CHUNK", 15)
     clf = make_classifier(threshold=[0.2, 0.5, 0.6], max_epochs=0).fit(TEXTS, sp.csr_array(Y))
     export(clf, tmp_path / "model.onnx")
     onnx_clf = OnnxBertLamClassifier(tmp_path / "model.onnx")
@@ -288,6 +299,7 @@ def refused(path, match):
     for error in (OnnxFileError, BertLamError, ValueError):
         with pytest.raises(error, match=match):
             clf.predict(TEXTS)
+    assert "OnnxBertLamClassifier" in clf._repr_html_()
 
 
 def test_no_file(tmp_path):

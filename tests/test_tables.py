@@ -12,7 +12,9 @@ import pytest
 from conftest import LABELS, TEXTS, Y
 from sklearn.metrics import f1_score
 
+from benchmarks.accuracy.changes import make_changed
 from benchmarks.bootstrap import bootstrap_micro_f1, document_counts, interval, micro_f1
+from benchmarks.few import main as few_documents
 from benchmarks.scoring import best_threshold, score
 from benchmarks.systems import DEFAULT_SYSTEMS, SYSTEMS, make_system
 from benchmarks.tables.__main__ import main
@@ -221,3 +223,23 @@ def test_differences_are_paired():
     low, high = interval(scores["second"] - scores["first"])
     own_low, own_high = interval(scores["first"])
     assert 0 <= low <= high < (own_high - own_low) / 3
+
+
+@pytest.mark.parametrize(
+    "name", ["mean residual", "[CLS] residual", "labels depend on labels", "label texts are examples", "R-Drop"]
+)
+def test_changed_networks_have_all_that_the_usual_one_has(make_classifier, name):
+    usual = make_classifier(label_names=LABELS, max_epochs=1)
+    changed = make_changed(name, **usual.get_params()).fit(TEXTS, Y)
+    assert set(usual.fit(TEXTS, Y).module_.state_dict()) <= set(changed.module_.state_dict())
+    assert changed.predict_proba(TEXTS).shape == Y.shape
+
+
+def test_measurements_are_not_mixed(tmp_path):
+    few = ["--data", "support", "--out", str(tmp_path / "few"), "--systems", "Binary Relevance", "--seeds", "0"]
+    few_documents(few + ["--sizes", "50"])
+    assert "--out few" in (tmp_path / "few" / "results.md").read_text()
+    with pytest.raises(SystemExit, match="split: 'test' there, 'val' now"):
+        few_documents(few + ["--sizes", "50", "--split", "val"])
+    with pytest.raises(SystemExit, match="fewer than 500"):
+        few_documents(few + ["--sizes", "500"])

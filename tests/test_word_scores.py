@@ -8,6 +8,7 @@ from conftest import TEXTS, Y
 from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.metrics import average_precision_score
 
+from sklearn_bertlam import _word_scores
 from sklearn_bertlam._batches import TextDataset
 from sklearn_bertlam._tokens import RaggedTokens
 from sklearn_bertlam._word_scores import WordScores
@@ -52,6 +53,15 @@ def test_features_are_those_of_scikit_learns_tfidf(words, tokens):
     words.share[:] = 1
     mixed = words.mix(np.full((len(tokens), 3), 7.0, dtype=np.float32), tokens, np.arange(len(tokens)))
     np.testing.assert_allclose(mixed, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_many_tokens_are_counted_in_parts(words, data, monkeypatch):
+    expected = words.mix(np.zeros((len(data), 3), dtype=np.float32), data.tokens, data.rows)
+    monkeypatch.setattr(_word_scores, "_MOST_TOKENS_COUNTED", 30)
+    in_parts = WordScores(N_PIECES, 3)
+    in_parts.fit(data, 0.5, np.random.RandomState(0))
+    got = in_parts.mix(np.zeros((len(data), 3), dtype=np.float32), data.tokens, data.rows)
+    np.testing.assert_allclose(got, expected, rtol=1e-5)
 
 
 def test_labels_with_more_examples_have_a_larger_share_and_unseen_ones_none(words, data):

@@ -20,9 +20,9 @@ import numpy as np
 from sklearn_bertlam.datasets import load_support_requests
 from sklearn_bertlam.exceptions import LabelWithoutPositivesWarning
 
+from ..output import check_sizes, claim, portable, write_atomically
 from ..scoring import best_threshold, markdown_table, score
 from ..tables.data import Documents, data_name, load_documents
-from ..tables.runs import write_atomically
 from .changes import BASELINE, CHANGES, make_changed
 
 _METRICS = {"average_precision_micro": "average precision", "f1_micro": "micro-F1", "f1_macro": "macro-F1"}
@@ -43,6 +43,9 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     warnings.simplefilter("ignore", LabelWithoutPositivesWarning)
     documents = _support_requests() if str(options.data) == "support" else load_documents(options.data, None)
+    check_sizes([options.train_size], len(documents.train[0]))
+    known = {"data": data_name(options.data), "train_size": options.train_size, "max_length": options.max_length}
+    claim(options.out, known)
     for seed in options.seeds:
         for name in [BASELINE, *options.changes]:
             file = _file(options.out, name, seed)
@@ -125,7 +128,14 @@ def _commands(options: argparse.Namespace, results: dict[str, dict[int, dict[str
     by_seeds: dict[tuple[str, ...], list[str]] = {}
     for name, tried in results.items():
         by_seeds.setdefault(tuple(map(str, sorted(tried))), []).append(name)
-    words = ["--data", data_name(options.data), "--out", str(options.out), "--train-size", str(options.train_size)]
+    words = [
+        "--data",
+        data_name(options.data),
+        "--out",
+        *portable([str(options.out)]),
+        "--train-size",
+        str(options.train_size),
+    ]
     words += ["--max-length", str(options.max_length)]
     return [
         "`" + shlex.join(["python", "-m", "benchmarks.accuracy", *words, "--seeds", *seeds, "--changes", *names]) + "`"

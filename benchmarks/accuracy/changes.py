@@ -190,6 +190,7 @@ class _Network(BertLamClassifier):
             attention_scale=self.attention_scale,
             dropout=self.dropout,
             label_tokens=self._tokenize_labels(),
+            n_word_pieces=self._n_word_pieces,
         )
 
 

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from ..output import portable
 from . import report
 from .roofline import flops_per_document, matrix_speed
 from .systems import ROWS
@@ -44,7 +45,7 @@ def main(arguments: list[str] | None = None) -> None:
     }
     content = _documents(options)
     results: dict[str, Any] = {
-        "command": shlex.join(["python", "-m", "benchmarks.speed", *_portable(arguments or sys.argv[1:])]),
+        "command": shlex.join(["python", "-m", "benchmarks.speed", *portable(arguments or sys.argv[1:])]),
         "settings": settings
         | {
             "encoder": Path(encoder).name if os.path.isdir(options.encoder) else options.encoder,
@@ -208,11 +209,6 @@ def _machine(device: str) -> str:
     if device != "cpu":
         return torch.cuda.get_device_name(device)
     return f"{torch.get_num_threads()} threads of {platform.machine()}, {torch.backends.cpu.get_cpu_capability()}"
-
-
-def _portable(words: Sequence[str]) -> list[str]:
-    """Leave out where on this machine files lie."""
-    return [Path(word).name if os.path.isabs(word) or word.startswith("..") else word for word in words]
 
 
 def _write(out: Path, results: dict[str, Any]) -> None:

@@ -9,7 +9,6 @@ gather them.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shlex
 import sys
@@ -20,10 +19,11 @@ from tqdm import tqdm
 
 from sklearn_bertlam.exceptions import BertLamError
 
+from ..output import claim, portable
 from ..systems import DEFAULT_SYSTEMS, SYSTEMS
 from .data import Documents, data_name, load_documents
 from .report import write_report
-from .runs import Task, read_results, run, write_atomically
+from .runs import Task, read_results, run
 
 _DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 
@@ -39,13 +39,15 @@ def main(arguments: list[str] | None = None) -> int:
     settings = _settings(options, documents)
     out = Path(options.out)
     tasks = [_task(name, seed, options) for name in options.systems for seed in _seeds(name, options.seeds)]
-    _claim(out, settings, options.resume)
+    finished = claim(out, settings)
+    if finished and not options.resume:
+        raise SystemExit(f"{out} holds {finished} finished run(s) of these settings. Go on with --resume.")
     failures: dict[str, str] = {}
 
     def report(is_last: bool) -> None:
         write_report(
             out,
-            command=shlex.join(["python", "-m", "benchmarks.tables", *_portable(arguments)]),
+            command=shlex.join(["python", "-m", "benchmarks.tables", *portable(arguments)]),
             settings=settings,
             remarks=documents.remarks,
             results=read_results(out, list(SYSTEMS)),
@@ -138,28 +140,6 @@ def _describe_encoder(encoder: str) -> str:
         return encoder
     size = sum(file.stat().st_size for file in Path(encoder).rglob("*") if file.is_file())
     return f"{Path(encoder).resolve().name} ({size:,} bytes)"
-
-
-def _claim(out: Path, settings: dict[str, Any], resume: bool) -> None:
-    """Refuse a folder that holds results of other settings, or any unless they are to be gone on with."""
-    file = out / "settings.json"
-    if file.is_file():
-        there = json.loads(file.read_text(encoding="utf-8"))
-        differing = [key for key in settings if there.get(key) != settings[key]]
-        if differing:
-            changes = "; ".join(f"{key}: {there.get(key)!r} there, {settings[key]!r} now" for key in differing)
-            raise SystemExit(f"{out} holds results of other settings ({changes}). Choose another --out.")
-        finished = len(list((out / "runs").glob("*.json")))
-        if finished and not resume:
-            raise SystemExit(f"{out} holds {finished} finished run(s) of these settings. Go on with --resume.")
-    elif out.is_dir() and any(out.iterdir()):
-        raise SystemExit(f"{out} is not empty and holds no results of this command. Choose another --out.")
-    write_atomically(file, settings)
-
-
-def _portable(words: list[str]) -> list[str]:
-    """Leave out where on this machine folders lie."""
-    return [Path(word).name if os.path.isabs(word) or word.startswith("..") else word for word in words]
 
 
 if __name__ == "__main__":

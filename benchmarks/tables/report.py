@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from ..bootstrap import bootstrap_micro_f1, interval
+from ..output import write_atomically
 from ..scoring import COLUMNS, markdown_table
 from ..systems import SYSTEMS
-from .runs import write_atomically
 
 _TABLES = {"aapd": "Table I", "rcv1-v2": "Table II"}
 _SCORES = ("precision_micro", "recall_micro", "f1_micro")
@@ -21,9 +21,11 @@ _HOW = """\
   scored once.
 - The interval of micro-F1, a mean over seeds, holds 95 % of 10,000 resamples of the {split} documents. The difference to the
   reference, "{reference}", is paired: both are scored on the same resamples.
-- Binary Relevance reads all words, other systems that read words up to 500 of them, and the rest up to {max_length} tokens.
-- Seconds are those of one machine and of one run at a time, over all values that val chose between; parameters include those
-  of an encoder that is not trained."""
+- Binary Relevance reads all words, other systems that read words up to 500 of them, and the rest up to {max_length} tokens;
+  where a label-wise network counts words, it counts those of the whole text. Networks that read words start from random
+  vectors.
+- Seconds are over all values that val chose between. They depend on what else the machine did and on the state of the code:
+  compare them between rows of the same commit only. Parameters include those of an encoder that is not trained."""
 
 
 def summarise(
@@ -37,6 +39,7 @@ def summarise(
         metrics = [result["metrics"] for result in runs.values()]
         row: dict[str, Any] = {key: float(np.mean([one[key] for one in metrics])) for key in metrics[0]}
         row["seeds"] = len(metrics)
+        row["commit"] = ", ".join(sorted({run.get("commit") or "not recorded" for run in runs.values()}))
         row["f1_micro_sd"] = float(np.std([one["f1_micro"] for one in metrics], ddof=1)) if len(metrics) > 1 else None
         if with_intervals:
             row["f1_micro_interval"] = interval(resampled[name])
@@ -102,11 +105,12 @@ def markdown(
             "difference": "difference to the reference",
             "published": "the paper's micro-F1",
         }
+        costs = {key: COLUMNS[key] for key in _COSTS} | {"commit": "commit"}
         parts += [
             f"## Scores on {split}",
             markdown_table({SYSTEMS[name].title: _score_row(name, row, data) for name, row in rows.items()}, columns),
             "## More, and what it costs",
-            markdown_table({SYSTEMS[name].title: row for name, row in rows.items()}, {key: COLUMNS[key] for key in _COSTS}),
+            markdown_table({SYSTEMS[name].title: row for name, row in rows.items()}, costs),
         ]
     if failures:
         parts += ["## Failed", "\n".join(f"- {name}: {reason}" for name, reason in failures.items())]

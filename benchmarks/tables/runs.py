@@ -12,9 +12,8 @@ from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from ..bootstrap import document_counts
+from ..output import commit, write_atomically
 from ..scoring import best_threshold, dense, peak_memory_gb, score, timed_fit, timed_scores
 from ..systems import SYSTEMS, make_system
 from .data import load_documents
@@ -68,8 +67,8 @@ def measure(task: Task) -> dict[str, Any]:
     Returns
     -------
     result : dict
-        "metrics" (see ``benchmarks.scoring.COLUMNS``), "chosen" (parameters and threshold that val decided on) and "counts",
-        two numbers for every document as of ``document_counts``.
+        "metrics" (see ``benchmarks.scoring.COLUMNS``), "chosen" (parameters and threshold that val decided on), "commit" (of
+        the code) and "counts", two numbers for every document as of ``document_counts``.
     """
     warnings.filterwarnings("ignore", category=FutureWarning)
     documents = load_documents(Path(task.data), task.train_size)
@@ -80,6 +79,7 @@ def measure(task: Task) -> dict[str, Any]:
     return {
         "metrics": score(target, predicted, scores) | fitting | predicting | {"peak_memory_gb": peak_memory_gb()},
         "chosen": chosen,
+        "commit": commit(),
         "counts": document_counts(dense(target), predicted).tolist(),
     }
 
@@ -123,15 +123,3 @@ def read_results(out: Path, names: list[str]) -> dict[str, dict[int, dict[str, A
             seed = int(file.stem.removeprefix(f"{name}-"))
             results.setdefault(name, {})[seed] = json.loads(file.read_text(encoding="utf-8"))
     return results
-
-
-def write_atomically(file: Path, content: Any) -> None:
-    """Write JSON so that the file is there completely or not at all."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(file.name + ".part")
-    temporary.write_text(json.dumps(content, default=_number) + "\n", encoding="utf-8")
-    temporary.replace(file)
-
-
-def _number(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else str(value)

@@ -1,0 +1,65 @@
+"""Files that measurements leave behind: written at once, never mixed, and without a word of where on a machine they lay."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def write_atomically(file: Path, content: Any) -> None:
+    """Write JSON so that the file is there completely or not at all."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(file.name + ".part")
+    temporary.write_text(json.dumps(content, default=_number) + "\n", encoding="utf-8")
+    temporary.replace(file)
+
+
+def _number(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else str(value)
+
+
+def claim(out: Path, settings: dict[str, Any]) -> int:
+    """Refuse a folder that holds results of other settings, and return how many runs of these it holds."""
+    file = out / "settings.json"
+    if file.is_file():
+        there = json.loads(file.read_text(encoding="utf-8"))
+        differing = [key for key in settings if there.get(key) != settings[key]]
+        if differing:
+            changes = "; ".join(f"{key}: {there.get(key)!r} there, {settings[key]!r} now" for key in differing)
+            raise SystemExit(f"{out} holds results of other settings ({changes}). Choose another --out.")
+    elif out.is_dir() and any(out.iterdir()):
+        raise SystemExit(f"{out} is not empty and holds no results of this command. Choose another --out.")
+    write_atomically(file, settings)
+    return len(list((out / "runs").glob("*.json")))
+
+
+def check_sizes(sizes: Sequence[int], n_documents: int) -> None:
+    """Refuse to draw more training documents than there are."""
+    too_many = [size for size in sizes if size > n_documents]
+    if too_many:
+        raise SystemExit(f"There are {n_documents} training documents, which is fewer than {max(too_many)}.")
+
+
+def portable(words: Sequence[str]) -> list[str]:
+    """Leave out where on this machine files lie."""
+    return [_portable(word) for word in words]
+
+
+def _portable(word: str) -> str:
+    option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    return option + equals + (Path(value).name if os.path.isabs(value) or value.startswith("..") else value)
+
+
+def commit() -> str | None:
+    """Return the state of the code, where it lies in a clone of its repository."""
+    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    try:
+        return subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
