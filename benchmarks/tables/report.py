@@ -115,7 +115,8 @@ def markdown(
     if failures:
         parts += ["## Failed", "\n".join(f"- {name}: {reason}" for name, reason in failures.items())]
     how = _HOW.format(split=split, reference=SYSTEMS[reference].title, max_length=settings["max_length"])
-    return "\n\n".join([*parts, "## How to read this", how + _about_the_paper(data)]) + "\n"
+    about = _about_the_paper(data) if any(SYSTEMS[name].published.get(data) for name in rows) else ""
+    return "\n\n".join([*parts, "## How to read this", how + about]) + "\n"
 
 
 def _plain(value: Any) -> str:
@@ -152,6 +153,7 @@ def _plot(file: Path, rows: dict[str, dict[str, Any]], settings: dict[str, Any])
     """Draw micro-F1 with its interval against seconds to fit, where matplotlib is installed."""
     try:
         from matplotlib.figure import Figure
+        from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
     except ImportError:
         return
     figure = Figure(figsize=(9, 0.45 * len(rows) + 1.6), layout="constrained")
@@ -169,6 +171,9 @@ def _plot(file: Path, rows: dict[str, dict[str, Any]], settings: dict[str, Any])
     scores.grid(axis="x", alpha=0.3)
     seconds.barh(places, [rows[name]["fit_seconds"] for name in order], color="#999999", height=0.5)
     seconds.set(xscale="log", xlabel="seconds to fit")
+    seconds.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+    seconds.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    seconds.xaxis.set_minor_formatter(NullFormatter())
     seconds.grid(axis="x", alpha=0.3)
     figure.suptitle(f"{settings['data']}: {settings['documents']['train']:,} training documents")
     figure.savefig(file, dpi=130)
