@@ -128,15 +128,8 @@ def _commands(options: argparse.Namespace, results: dict[str, dict[int, dict[str
     by_seeds: dict[tuple[str, ...], list[str]] = {}
     for name, tried in results.items():
         by_seeds.setdefault(tuple(map(str, sorted(tried))), []).append(name)
-    words = [
-        "--data",
-        data_name(options.data),
-        "--out",
-        *portable([str(options.out)]),
-        "--train-size",
-        str(options.train_size),
-    ]
-    words += ["--max-length", str(options.max_length)]
+    words = ["--data", data_name(options.data), "--out", *portable([str(options.out)])]
+    words += ["--train-size", str(options.train_size), "--max-length", str(options.max_length)]
     return [
         "`" + shlex.join(["python", "-m", "benchmarks.accuracy", *words, "--seeds", *seeds, "--changes", *names]) + "`"
         for seeds, names in by_seeds.items()
