@@ -11,7 +11,7 @@ class BERTClassifier(BertLamClassifier):
     """BERT fine-tuned with a linear layer on the vector of its first token: the paper's NoLAM.
 
     The same as :class:`sklearn_bertlam.BertLamClassifier` with ``attention="cls"``, which has no label texts, and
-    ``word_share=0``.
+    ``word_share=0`` and ``fit_cardinality=False``.
 
     Parameters
     ----------
@@ -90,6 +90,7 @@ class BERTClassifier(BertLamClassifier):
     label_names: Any = None
     labels_per_update = None
     word_share = 0.0
+    fit_cardinality = False
 
     def __init__(
         self,
@@ -188,6 +189,7 @@ class FrozenEncoderClassifier(BertLamClassifier):
     label_names: Any = None
     labels_per_update = None
     word_share = 0.0
+    fit_cardinality = False
     head_init = "logistic"
     dropout = 0.0
     learning_rate = 0.0

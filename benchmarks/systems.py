@@ -58,6 +58,7 @@ def _published(aapd: float, rcv1_v2: float) -> dict[str, float]:
 
 _STRENGTHS = tuple({"estimator__C": strength} for strength in (0.1, 0.3, 1.0, 3.0))
 _WORDS: dict[str, Any] = {"reads_words": True}
+_NETWORK_ALONE: dict[str, Any] = {"word_share": 0.0, "fit_cardinality": False}
 
 SYSTEMS = {
     "binary-relevance": System(
@@ -80,19 +81,24 @@ SYSTEMS = {
     "magnet": System("MAGNET", MAGNETClassifier, published=_published(0.696, 0.875)),
     "frozen": System("frozen embeddings + logistic regression", FrozenEncoderClassifier),
     "cls": System("cls (as the paper's NoLAM)", BERTClassifier, published=_published(0.690, 0.872)),
-    "mean": System("mean pooling", BertLamClassifier, {"attention": "mean", "word_share": 0.0}),
+    "mean": System("mean pooling", BertLamClassifier, {"attention": "mean"} | _NETWORK_ALONE),
     "document": System(
         "document (as the paper's BERT-LAM)",
         BertLamClassifier,
-        {"attention": "document", "attention_scale": 1.0, "word_share": 0.0},
+        {"attention": "document", "attention_scale": 1.0} | _NETWORK_ALONE,
         published=_published(0.716, 0.888),
     ),
     "label-wise": System("label-wise (BertLamClassifier's default)", BertLamClassifier),
-    "label-wise-alone": System("label-wise without counts of words", BertLamClassifier, {"word_share": 0.0}),
+    "label-wise-alone": System("label-wise without counts of words and labels", BertLamClassifier, _NETWORK_ALONE),
+    "label-wise-no-words": System("label-wise without counts of words", BertLamClassifier, {"word_share": 0.0}),
+    "label-wise-no-cardinality": System(
+        "label-wise without counts of labels", BertLamClassifier, {"fit_cardinality": False}
+    ),
     "label-wise-table": System("label-wise without label names", BertLamClassifier, {"label_names": None}),
 }
 DEMO_SYSTEMS = ("binary-relevance", "frozen", "cls", "mean", "document", "label-wise")
-DEFAULT_SYSTEMS = tuple(name for name in SYSTEMS if name != "label-wise-table")
+_ABLATIONS_OF_DETAIL = ("label-wise-no-words", "label-wise-no-cardinality", "label-wise-table")
+DEFAULT_SYSTEMS = tuple(name for name in SYSTEMS if name not in _ABLATIONS_OF_DETAIL)
 
 
 def make_system(name: str, **parameters) -> Any:

@@ -64,11 +64,16 @@ class BertLamClassifier(NeuralTextClassifier):
     head_init : {"logistic", "random"}, default="logistic"
         Where the last layer starts: from a logistic regression per label on the vectors that it reads while the encoder
         is not yet trained, or from random weights and each label's log-odds.
-    word_share : float, default=0.35
+    word_share : float, default=0.45
         The share of a logistic regression on TF-IDF of word-pieces in the logit of a label that has many examples. With n
         examples it is n / (n + 20) of that. The two err on different texts; 0 is the network alone, as in the paper. It
         counts all word-pieces of a text, also those behind ``max_length``. With more than 1,000 labels the share is always
         0. Where training goes on, the regression stays that of the first texts.
+    fit_cardinality : bool, default=True
+        Whether probabilities follow how many labels the training texts have: if all have one to three, a text whose logits
+        speak for none or for five is taken to have one to three as well, by how frequent each number is compared with
+        labels that come independently of one another. Texts with an unknown label are not counted. False leaves every
+        label to itself, as in the paper.
     max_length : int, default=256
         The most tokens that the encoder reads at once, the special ones included.
     long_text : {"truncate", "head-tail", "windows"}, default="truncate"
@@ -110,8 +115,8 @@ class BertLamClassifier(NeuralTextClassifier):
         stays near that of all labels, and with few in all near 0.5. Numbers can be set after fit.
     warm_start : bool, default=False
         Whether fit goes on from the last fit's weights, with the same labels. What made the network and reads the texts
-        stays as it was: encoder, attention and its scale, dropout, label names, ``word_share``, ``max_length``,
-        ``long_text`` and ``stride``.
+        stays as it was: encoder, attention and its scale, dropout, label names, ``word_share``, ``fit_cardinality``,
+        ``max_length``, ``long_text`` and ``stride``.
     checkpoint_dir : str, path-like or None, default=None
         A folder to which fit saves its state after every epoch and every ten minutes: one folder for one training, so not
         for cross-validation. If fit is killed, the same call with the same data goes on from there (on a CPU to the same
@@ -197,6 +202,7 @@ class BertLamClassifier(NeuralTextClassifier):
         "labels_per_update": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"}), None],
         "head_init": [StrOptions({"logistic", "random"})],
         "word_share": [Interval(Real, 0, 1, closed="left")],
+        "fit_cardinality": ["boolean"],
     }
 
     def __init__(
@@ -208,7 +214,8 @@ class BertLamClassifier(NeuralTextClassifier):
         label_names=None,
         labels_per_update="auto",
         head_init="logistic",
-        word_share=0.35,
+        word_share=0.45,
+        fit_cardinality=True,
         max_length=256,
         long_text="truncate",
         stride=32,
@@ -239,6 +246,7 @@ class BertLamClassifier(NeuralTextClassifier):
         self.labels_per_update = labels_per_update
         self.head_init = head_init
         self.word_share = word_share
+        self.fit_cardinality = fit_cardinality
         self.max_length = max_length
         self.long_text = long_text
         self.stride = stride
@@ -290,6 +298,7 @@ class BertLamClassifier(NeuralTextClassifier):
             "labels_per_update": None,
             "head_init": "random",
             "word_share": 0.0,
+            "fit_cardinality": False,
             "max_length": _PAPER_MAX_LENGTH[dataset],
             "dropout": 0.1,
             "learning_rate": 5e-5,
@@ -327,6 +336,7 @@ class BertLamClassifier(NeuralTextClassifier):
             too_many = len(data) > _MOST_DOCUMENTS_FOR_WORDS
             some = data.part(random_state.permutation(len(data))[:_MOST_DOCUMENTS_FOR_WORDS]) if too_many else data
             module.words.fit(some, self.word_share, random_state)
+        self._count_labels(module, data)
         return module
 
     def _counts_words(self):
@@ -334,6 +344,11 @@ class BertLamClassifier(NeuralTextClassifier):
 
     def _prepare_to_go_on(self, data):
         self.module_.labels_per_update = self._n_labels_per_update(self.module_.label_tokens, data)
+        self._count_labels(self.module_, data)
+
+    def _count_labels(self, module: LabelAttentionNetwork, data: TextDataset) -> None:
+        if module.cardinality is not None:
+            module.cardinality.count(data.known_targets, data.sample_weight[data.rows])
 
     def _blank_module(self, encoder_config):
         from ._encoders import make_model
@@ -351,6 +366,7 @@ class BertLamClassifier(NeuralTextClassifier):
             dropout=self.dropout,
             label_tokens=self._tokenize_labels(),
             n_word_pieces=self._n_word_pieces,
+            fit_cardinality=self.fit_cardinality,
         )
 
     def _tokenize_labels(self) -> RaggedTokens | None:
@@ -593,7 +609,8 @@ class BertLamClassifier(NeuralTextClassifier):
         Inputs of the graph, for other programs: ``input_ids`` and ``attention_mask`` (n_texts, length) and, unless
         ``word_share`` is 0, ``piece_ids`` (n_texts, n_pieces), the different token ids of each whole text, also behind
         ``max_length``, with ``piece_counts`` (n_texts, n_pieces), how often it has them, 0 for padding; all int64. The
-        output is ``logits`` (n_texts, n_labels).
+        output is ``logits`` (n_texts, n_labels), each label by itself: how many labels texts have (``fit_cardinality``) is
+        in the file's metadata, and followed by ``OnnxBertLamClassifier`` only.
 
         Parameters
         ----------

@@ -6,11 +6,12 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from torch import nn
 from torch.nn.functional import normalize
 
-from . import _attention
+from . import _attention, _cardinality
 from ._batches import PackedTexts, TextRows, pack
 from ._bert import LinearFactory, PackedBert
 from ._dropout import dropout
@@ -28,6 +29,37 @@ class Prepared(NamedTuple):
 
     encoder: PackedBert | None
     label_vectors: torch.Tensor | None
+
+
+class Cardinality(nn.Module):
+    """How many labels texts have, and how often each of K labels occurs, as counted in the texts seen so far.
+
+    Parameters
+    ----------
+    n_labels : int
+        K.
+    """
+
+    per_label: torch.Tensor  # (K,)
+    histogram: torch.Tensor  # (MOST_COUNTED + 1,)
+
+    def __init__(self, n_labels: int):
+        super().__init__()
+        self.register_buffer("per_label", torch.zeros(n_labels, dtype=torch.float64))
+        self.register_buffer("histogram", torch.zeros(_cardinality.MOST_COUNTED + 1, dtype=torch.float64))
+
+    def count(self, targets: sp.csr_array, sample_weight: np.ndarray) -> None:
+        """Count the labels of more texts: targets (n, K), whose stored entries are 1 or NaN, and weights (n,)."""
+        for buffer, counted in zip(self.buffers(), _cardinality.count_labels(targets, sample_weight), strict=True):
+            buffer += torch.from_numpy(counted).to(buffer.device)
+
+    def log_ratio(self) -> np.ndarray:
+        """Return by how much each number of labels is more frequent than if labels were independent, as a logarithm."""
+        return _cardinality.log_ratio(self.per_label.cpu().numpy(), self.histogram.cpu().numpy())
+
+    def add_labels(self, n: int) -> None:
+        """Know n more labels, which no text has had."""
+        self.per_label = torch.cat([self.per_label, self.per_label.new_zeros(n)])
 
 
 class LabelAttentionNetwork(TextEncoder):
@@ -53,6 +85,8 @@ class LabelAttentionNetwork(TextEncoder):
         How many label texts an update of training encodes; the others keep their vectors from before. All by default.
     n_word_pieces : int, default=0
         The size of the vocabulary, where counts of word-pieces have a say in predictions.
+    fit_cardinality : bool, default=False
+        Whether the number of labels that texts have has a say in predictions.
     """
 
     def __init__(
@@ -66,12 +100,14 @@ class LabelAttentionNetwork(TextEncoder):
         label_tokens: RaggedTokens | None = None,
         labels_per_update: int | None = None,
         n_word_pieces: int = 0,
+        fit_cardinality: bool = False,
     ):
         super().__init__(encoder)
         self.attention = attention
         self.dropout = dropout
         self.classifier = nn.Linear(self.hidden_size, n_labels)
         self.words = WordScores(n_word_pieces, n_labels) if n_word_pieces else None
+        self.cardinality = Cardinality(n_labels) if fit_cardinality else None
         self.label_table: nn.Parameter | None = None
         self.log_scale: nn.Parameter | None = None
         self.fixed_scale = 1.0
@@ -124,6 +160,8 @@ class LabelAttentionNetwork(TextEncoder):
         self.classifier.bias.data = torch.cat([bias, scorers[:, -1]])
         if self.words is not None:
             self.words.add_labels(len(scorers))
+        if self.cardinality is not None:
+            self.cardinality.add_labels(len(scorers))
         self.label_tokens = label_tokens
         self._recent_label_vectors = None
 

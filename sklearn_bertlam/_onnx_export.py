@@ -149,12 +149,14 @@ def _quiet_exporter() -> Iterator[None]:
 def _metadata(estimator: Any, pad_id: int) -> OnnxMetadata:
     from . import __version__
 
+    cardinality = estimator.module_.cardinality
     return OnnxMetadata(
         classes=[_plain_label(label) for label in estimator.classes_],
         threshold=np.asarray(estimator.threshold_).tolist(),
         max_length=int(estimator._reading["max_length"]),
         pad_id=int(pad_id),
         sparse_output=bool(estimator.sparse_output_),
+        cardinality=None if cardinality is None else cardinality.log_ratio().tolist(),
         tokenizer=_tokenizer_with_truncation(estimator.tokenizer_, estimator._reading["max_length"]),
         package_version=__version__,
     )

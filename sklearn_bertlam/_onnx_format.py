@@ -32,6 +32,8 @@ class OnnxMetadata:
         The token id that fills a batch.
     sparse_output : bool
         Whether predict returns a sparse array.
+    cardinality : list of float or None
+        By how much each number of labels is more frequent than by chance, as a logarithm; see ``_cardinality.adjust``.
     tokenizer : str
         The tokenizer, which truncates at ``max_length``, as the tokenizers library writes it.
     package_version : str
@@ -43,6 +45,7 @@ class OnnxMetadata:
     max_length: int
     pad_id: int
     sparse_output: bool
+    cardinality: list[float] | None
     tokenizer: str
     package_version: str
 

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from ._batches import PackedTexts, TextDataset, TextRows
+from ._cardinality import adjust
 from ._runtime import is_out_of_memory, kept_memory
 from ._tokens import RaggedTokens
 from .exceptions import LessMemoryWarning, OutOfMemoryError
@@ -32,13 +33,19 @@ def predict_scores(
 ) -> np.ndarray:
     """Return what a method of the module, by default its logits, gives for some of n tokenized texts, by default all.
 
-    ``shared`` comes from ``prepared``. Where counts of words have a say in the logits, they are mixed in.
+    ``shared`` comes from ``prepared``. Where counts of words and numbers of labels have a say, the logits follow them.
     """
     function = partial(getattr(module, method), **shared)
     rows = np.arange(len(tokens)) if rows is None else rows
     scores = _apply(function, tokens, rows, module, device, precision)
-    words: Any = getattr(module, "words", None)
-    return scores if words is None or method != "__call__" else words.mix(scores, tokens, rows)
+    return scores if method != "__call__" else _with_counts(module, scores, tokens, rows)
+
+
+def _with_counts(module: Any, logits: np.ndarray, tokens: RaggedTokens, rows: np.ndarray) -> np.ndarray:
+    words, cardinality = getattr(module, "words", None), getattr(module, "cardinality", None)
+    if words is not None:
+        logits = words.mix(logits, tokens, rows)
+    return logits if cardinality is None else adjust(logits, cardinality.log_ratio())
 
 
 def network_scores(module: nn.Module, data: TextDataset, device: torch.device, precision: torch.dtype) -> np.ndarray:

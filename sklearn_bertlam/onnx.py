@@ -14,6 +14,7 @@ from scipy.special import expit
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval
 
+from ._cardinality import adjust
 from ._multilabel import MultilabelClassifierMixin
 from ._onnx_format import COUNT_INPUTS, INPUTS, OUTPUT, OnnxMetadata, incomplete_file, require
 from ._tokens import encodable
@@ -127,7 +128,7 @@ class OnnxBertLamClassifier(MultilabelClassifierMixin, BaseEstimator):
 
     def _scores(self, texts: list[str]) -> Iterator[np.ndarray]:
         """Yield the logits of one part of the texts after another, and of none at least."""
-        file = self._file
+        file, cardinality = self._file, self._file.metadata.cardinality
         names = [wanted.name for wanted in file.session.get_inputs()]
         step = max(1, min(_TEXTS_PER_CHUNK, _SCORES_PER_CHUNK // self.n_labels_))
         for start in range(0, max(1, len(texts)), step):
@@ -135,7 +136,7 @@ class OnnxBertLamClassifier(MultilabelClassifierMixin, BaseEstimator):
             logits = np.empty((len(part), self.n_labels_), dtype=np.float32)
             for rows, batch in _batches(part, file.metadata):
                 logits[rows] = file.session.run([OUTPUT], {name: batch[name] for name in names})[0]
-            yield logits
+            yield logits if cardinality is None else adjust(logits, np.array(cardinality))
 
     def predict_proba(self, X):
         """Compute the probability of every label for every text.

@@ -191,6 +191,7 @@ class _Network(BertLamClassifier):
             dropout=self.dropout,
             label_tokens=self._tokenize_labels(),
             n_word_pieces=self._n_word_pieces,
+            fit_cardinality=self.fit_cardinality,
         )
 
 
@@ -226,6 +227,7 @@ CHANGES: dict[str, Callable[..., Any]] = {
     "head-tail": _parameters(long_text="head-tail"),
     "256 tokens": _parameters(max_length=256),
     "no share for words": _parameters(word_share=0.0),
+    "numbers of labels not counted": _parameters(fit_cardinality=False),
     "a share of 0.2 for words": _parameters(word_share=0.2),
     "a share of 0.5 for words": _parameters(word_share=0.5),
     "averaged weights": _callback(AveragedWeights(0.98)),
