@@ -113,11 +113,8 @@ class Ours(System):
         )
 
     def train(self, texts, targets, clock, seed):
-        alone = {
-            "word_share": 0.0,
-            "fit_cardinality": False,
-            "threshold": 0.5,
-        }  # what is learned outside of the updates must not help the loss
+        # what is learned outside of the updates must not help the loss
+        alone = {"word_share": 0.0, "fit_cardinality": False, "threshold": 0.5}
         self.model = self._estimator(max_epochs=1, callbacks=[_skorch_callback(clock)], random_state=seed, **alone)
         self.model.fit(texts, targets)
 
