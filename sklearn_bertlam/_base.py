@@ -206,7 +206,7 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
         Returns
         -------
         probabilities : ndarray of float32, shape (n_texts, n_labels)
-            Each between 0 and 1; rows do not sum to 1, because every label is a question of its own.
+            Each between 0 and 1; a text may have several labels, so rows need not sum to 1.
         """
         logits = self.decision_function(X)
         return expit(logits, out=logits)  # no second array of this size

@@ -32,7 +32,7 @@ class Prepared(NamedTuple):
 
 
 class Cardinality(nn.Module):
-    """How many labels texts have, and how often each of K labels occurs, as counted in the texts seen so far.
+    """How many labels texts have, compared with labels that come independently, in the texts seen so far.
 
     Parameters
     ----------
@@ -42,20 +42,20 @@ class Cardinality(nn.Module):
 
     per_label: torch.Tensor  # (K,)
     histogram: torch.Tensor  # (MOST_COUNTED + 1,)
+    log_ratio: torch.Tensor  # the same, what ``_cardinality.adjust`` wants to know
 
     def __init__(self, n_labels: int):
         super().__init__()
-        self.register_buffer("per_label", torch.zeros(n_labels, dtype=torch.float64))
-        self.register_buffer("histogram", torch.zeros(_cardinality.MOST_COUNTED + 1, dtype=torch.float64))
+        self.register_buffer("per_label", torch.zeros(n_labels))
+        for name in ("histogram", "log_ratio"):
+            self.register_buffer(name, torch.zeros(_cardinality.MOST_COUNTED + 1))
 
     def count(self, targets: sp.csr_array, sample_weight: np.ndarray) -> None:
         """Count the labels of more texts: targets (n, K), whose stored entries are 1 or NaN, and weights (n,)."""
-        for buffer, counted in zip(self.buffers(), _cardinality.count_labels(targets, sample_weight), strict=True):
-            buffer += torch.from_numpy(counted).to(buffer.device)
-
-    def log_ratio(self) -> np.ndarray:
-        """Return by how much each number of labels is more frequent than if labels were independent, as a logarithm."""
-        return _cardinality.log_ratio(self.per_label.cpu().numpy(), self.histogram.cpu().numpy())
+        counts = (self.per_label, self.histogram)
+        for so_far, more in zip(counts, _cardinality.count_labels(targets, sample_weight), strict=True):
+            so_far += torch.from_numpy(more).to(so_far)
+        self.log_ratio.copy_(torch.from_numpy(_cardinality.log_ratio(*(count.cpu().numpy() for count in counts))))
 
     def add_labels(self, n: int) -> None:
         """Know n more labels, which no text has had."""

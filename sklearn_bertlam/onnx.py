@@ -149,7 +149,7 @@ class OnnxBertLamClassifier(MultilabelClassifierMixin, BaseEstimator):
         Returns
         -------
         probabilities : ndarray of float32, shape (n_texts, n_labels)
-            Each between 0 and 1; rows do not sum to 1, because every label is a question of its own.
+            Each between 0 and 1; a text may have several labels, so rows need not sum to 1.
         """
         return expit(self.decision_function(X))
 
