@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -54,9 +55,17 @@ class CheckpointFile:
             raise CheckpointError(f"{self.path} was written by another version. Delete it to train from the beginning.")
         return state
 
+    def check_folder(self) -> None:
+        """Find out before training, not after an epoch of it, whether the folder can be written to."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.path.parent):
+                pass
+        except OSError as error:
+            raise CheckpointError(f"checkpoint_dir={str(self.path.parent)!r} cannot be written to ({error}).") from error
+
     def write(self, state: dict[str, Any]) -> None:
         """Put a state in the place of the last one."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         part = self.path.with_name(f"{_NAME}.part")
         try:
             with part.open("wb") as file:

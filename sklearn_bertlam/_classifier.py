@@ -43,7 +43,7 @@ class BertLamClassifier(NeuralTextClassifier):
     encoder : str or path-like, default="sentence-transformers/all-MiniLM-L6-v2"
         A BERT-like model: the path of a folder or a name on the Hugging Face hub. It is looked for as a folder, in the
         embedded package (the default encoder), in the local cache and on the hub, in this order, and the network is used
-        only for the last.
+        only for the last. ``"name@revision"`` takes a branch, a tag or the hash of a commit, which alone can never change.
     attention : {"label-wise", "document", "mean", "cls"}, default="label-wise"
         - "document": with ``attention_scale=1.0`` the paper's equations 3 to 6. A token's weight comes from the label it is
           most like, and one document vector serves all labels.
@@ -566,8 +566,8 @@ class BertLamClassifier(NeuralTextClassifier):
             Some hundred typical texts, which need not have been in the training data. The ranges of the integers come from
             the first 256.
         y : {array-like, sparse matrix, DataFrame} of shape (n_texts, n_labels), optional
-            The labels of these texts, to measure what the integers cost in micro-F1. Without them, the predictions from
-            before take their place.
+            The labels of these texts, to measure what the integers cost in micro-F1; they are not used where that is more
+            than 0.005. Without labels, the predictions from before take their place, and speed alone decides.
 
         Returns
         -------

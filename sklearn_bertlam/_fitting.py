@@ -125,6 +125,8 @@ class Fitting:
             self._begin(label_texts)
         file = None if estimator.checkpoint_dir is None else CheckpointFile(estimator.checkpoint_dir)
         saved = None if file is None else file.read()
+        if file is not None:
+            file.check_folder()
         with joined_processes(device):
             if file is not None and n_processes() > 1:
                 raise ValueError("checkpoint_dir works in a single process. Train without it, or in one process.")

@@ -22,6 +22,7 @@ import tempfile
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -190,7 +191,9 @@ def load(cls: type, folder: str | os.PathLike, device: str) -> Any:
 
 def _read_config(source: Path, cls: type) -> dict[str, Any]:
     if not source.is_dir():
-        raise SavedModelError(f"There is no folder {source}. Give the one that save() has written.")
+        left = sorted(str(old) for old in source.absolute().parent.glob(f".{escape(source.name)}-*-old"))
+        rescued = f" A save that was killed has left the classifier from before it in {left[-1]}." if left else ""
+        raise SavedModelError(f"There is no folder {source}. Give the one that save() has written.{rescued}")
     try:
         config = json.loads((source / _CONFIG).read_text(encoding="utf-8"))
         saved_format, name = config["format"], config["class"]

@@ -421,7 +421,10 @@ def check_pos_weight(pos_weight, n_labels: int) -> np.ndarray | None:
     """Return positive float32 weights of shape (K,), or None."""
     if pos_weight is None:
         return None
-    weights = np.asarray(pos_weight, dtype=np.float32)
+    try:
+        weights = np.asarray(pos_weight, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"pos_weight should be numbers above 0, got {pos_weight!r}.") from error
     if weights.ndim > 1 or weights.size not in (1, n_labels):
         raise ValueError(f"pos_weight should be a number or have shape ({n_labels},), got shape {weights.shape}.")
     if not (np.isfinite(weights).all() and (weights > 0).all()):

@@ -123,6 +123,12 @@ def test_damaged_checkpoints_are_refused(make_classifier, tmp_path, content):
     assert file.read_bytes() == content
 
 
+def test_a_folder_that_cannot_be_written_to_is_refused_before_training(make_classifier, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(CheckpointError, match="cannot be written to"):
+        make_classifier(checkpoint_dir=tmp_path / "file" / "folder").fit(TEXTS, Y)
+
+
 def test_a_full_disk_leaves_the_last_checkpoint(make_classifier, tmp_path, monkeypatch):
     import torch
 

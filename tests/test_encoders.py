@@ -8,14 +8,32 @@ from pathlib import Path
 
 import pytest
 from conftest import TEXTS, Y, needs_embedded_encoder
+from safetensors import SafetensorError
 
 from sklearn_bertlam import _encoders
 from sklearn_bertlam.exceptions import EncoderNotFoundError
 
 
 def test_unknown_encoder_says_what_to_do(make_classifier, no_network):
-    with pytest.raises(EncoderNotFoundError, match="no such folder.*not in the local cache.*sklearn-bertlam"):
+    with pytest.raises(EncoderNotFoundError, match="no such folder.*from the local cache.*from the hub.*sklearn-bertlam"):
         make_classifier(encoder="nobody/has-this-model").fit(TEXTS, Y)
+
+
+def test_a_damaged_cache_is_told_from_a_missing_one():
+    def from_pretrained(name, *, local_files_only=False, **kwargs):
+        raise SafetensorError("header too small") if local_files_only else OSError("offline")
+
+    with pytest.raises(EncoderNotFoundError, match=r"header too small.*offline.*delete what is damaged in the cache"):
+        _encoders._load(from_pretrained, "somebody/model")
+
+
+@pytest.mark.parametrize(("name", "revision"), [("somebody/model", "main"), ("somebody/model@abc123", "abc123")])
+def test_a_model_of_the_hub_can_be_pinned(name, revision):
+    def from_pretrained(name, **kwargs):
+        return name, kwargs
+
+    name, kwargs = _encoders._load(from_pretrained, name)
+    assert (name, kwargs["revision"], kwargs["trust_remote_code"]) == ("somebody/model", revision, False)
 
 
 def test_folder_without_a_model(make_classifier, tmp_path):

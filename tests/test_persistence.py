@@ -132,6 +132,12 @@ def test_folders_are_not_replaced_by_accident(saved, make_classifier):
         make_classifier().save(saved.parent / "other")
 
 
+def test_what_a_killed_save_has_left_is_named(saved):
+    saved.rename(saved.with_name(f".{saved.name}-x1-old"))
+    with pytest.raises(SavedModelError, match=rf"no folder.*before it in .*\.{saved.name}-x1-old"):
+        BertLamClassifier.load(saved)
+
+
 def test_a_save_that_fails_leaves_nothing_behind(saved, make_classifier, monkeypatch):
     import safetensors.torch
 

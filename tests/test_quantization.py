@@ -73,6 +73,14 @@ def test_company_does_not_change_an_optimized_prediction(own_copy, int8_is_faste
     np.testing.assert_allclose(alone, together, atol=1e-5)
 
 
+@needs_int8
+def test_integers_that_cost_accuracy_are_not_used(own_copy, int8_is_faster, monkeypatch):
+    f1 = iter([0.9, 0.8])
+    monkeypatch.setattr(_optimization, "_micro_f1", lambda *_: next(f1))
+    own_copy.optimize_for_inference(TEXTS, Y)
+    assert own_copy.inference_["precision"] == "float32"
+
+
 def test_the_faster_way_is_kept(own_copy, monkeypatch):
     ticks = iter(np.cumsum([0.0, 1.0, 0.0, 2.0] * 100))
     monkeypatch.setattr(_optimization.time, "perf_counter", lambda: next(ticks))
