@@ -65,9 +65,9 @@ class BertLamClassifier(NeuralTextClassifier):
         Where the last layer starts: from a logistic regression per label on the vectors that it reads while the encoder
         is not yet trained, or from random weights and each label's log-odds.
     word_share : float, default=0.45
-        The share of a logistic regression on TF-IDF of word-pieces in the logit of a label that has many examples. With n
-        examples it is n / (n + 20) of that. The two err on different texts; 0 is the network alone, as in the paper. It
-        counts all word-pieces of a text, also those behind ``max_length``. With more than 1,000 labels the share is always
+        The share of a logistic regression on TF-IDF of word-pieces, and of pairs of neighbours that at least three texts
+        have, in the logit of a label that has many examples. With n examples it is n / (n + 20) of that. The two err on
+        different texts; 0 is the network alone, as in the paper. It counts all word-pieces of a text, also those behind ``max_length``. With more than 1,000 labels the share is always
         0. Where training goes on, the regression stays that of the first texts.
     fit_cardinality : bool, default=True
         Whether probabilities follow how many labels the training texts have: if all have one to three, a text whose logits
@@ -608,7 +608,8 @@ class BertLamClassifier(NeuralTextClassifier):
 
         Inputs of the graph, for other programs: ``input_ids`` and ``attention_mask`` (n_texts, length) and, unless
         ``word_share`` is 0, ``piece_ids`` (n_texts, n_pieces), the different token ids of each whole text, also behind
-        ``max_length``, with ``piece_counts`` (n_texts, n_pieces), how often it has them, 0 for padding; all int64. The
+        ``max_length``, and the numbers of its pairs of neighbours (their place in the metadata's ``pairs``, plus the size of
+        the vocabulary), with ``piece_counts`` (n_texts, n_pieces), how often it has them, 0 for padding; all int64. The
         output is ``logits`` (n_texts, n_labels), each label by itself: how many labels texts have (``fit_cardinality``) is
         in the file's metadata, and followed by ``OnnxBertLamClassifier`` only.
 

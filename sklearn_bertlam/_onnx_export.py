@@ -149,7 +149,7 @@ def _quiet_exporter() -> Iterator[None]:
 def _metadata(estimator: Any, pad_id: int) -> OnnxMetadata:
     from . import __version__
 
-    cardinality = estimator.module_.cardinality
+    cardinality, words = estimator.module_.cardinality, estimator.module_.words
     return OnnxMetadata(
         classes=[_plain_label(label) for label in estimator.classes_],
         threshold=np.asarray(estimator.threshold_).tolist(),
@@ -157,6 +157,8 @@ def _metadata(estimator: Any, pad_id: int) -> OnnxMetadata:
         pad_id=int(pad_id),
         sparse_output=bool(estimator.sparse_output_),
         cardinality=None if cardinality is None else cardinality.log_ratio.tolist(),
+        n_pieces=0 if words is None else words.n_pieces,
+        pairs=[] if words is None else words.pairs.tolist(),
         tokenizer=_tokenizer_with_truncation(estimator.tokenizer_, estimator._reading["max_length"]),
         package_version=__version__,
     )

@@ -34,6 +34,11 @@ class OnnxMetadata:
         Whether predict returns a sparse array.
     cardinality : list of float or None
         By how much each number of labels is more frequent than by chance, as a logarithm; see ``_cardinality.adjust``.
+    n_pieces : int
+        The size of the vocabulary, where word-pieces are counted; else 0.
+    pairs : list of int
+        The pairs of word-pieces that are counted, first times ``n_pieces`` plus second, in ascending order; the input names
+        them ``n_pieces`` plus their place in this list.
     tokenizer : str
         The tokenizer, which truncates at ``max_length``, as the tokenizers library writes it.
     package_version : str
@@ -46,6 +51,8 @@ class OnnxMetadata:
     pad_id: int
     sparse_output: bool
     cardinality: list[float] | None
+    n_pieces: int
+    pairs: list[int]
     tokenizer: str
     package_version: str
 

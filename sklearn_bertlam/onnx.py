@@ -17,6 +17,7 @@ from sklearn.utils._param_validation import Interval
 from ._cardinality import adjust
 from ._multilabel import MultilabelClassifierMixin
 from ._onnx_format import COUNT_INPUTS, INPUTS, OUTPUT, OnnxMetadata, incomplete_file, require
+from ._terms import pairs_of, places_of
 from ._tokens import encodable
 from ._validation import check_texts, check_threshold, object_array
 from .exceptions import OnnxFileError
@@ -28,7 +29,7 @@ _SCORES_PER_CHUNK = 2**24
 _TOKENS_PER_BATCH = 4096
 _FEWEST_TOKENS_COUNTED = 32
 _MOST_LABEL_VECTORS = 2**15  # a text has one for each label
-_MOST_WEIGHTS = 2**24  # a text has one for each label and word-piece
+_MOST_WEIGHTS = 2**24  # a text has one for each label and term
 _ROUND_LENGTH_TO = 8
 
 
@@ -41,7 +42,7 @@ class _OpenFile(NamedTuple):
 
 class _Text(NamedTuple):
     ids: np.ndarray  # as far as the network reads
-    pieces: np.ndarray  # of the whole text, each of them once
+    terms: np.ndarray  # word-pieces and known pairs of the whole text, each of them once
     counts: np.ndarray
 
 
@@ -129,10 +130,11 @@ class OnnxBertLamClassifier(MultilabelClassifierMixin, BaseEstimator):
     def _scores(self, texts: list[str]) -> Iterator[np.ndarray]:
         """Yield the logits of one part of the texts after another, and of none at least."""
         file, cardinality = self._file, self._file.metadata.cardinality
+        pairs = np.array(file.metadata.pairs, dtype=np.int64)
         names = [wanted.name for wanted in file.session.get_inputs()]
         step = max(1, min(_TEXTS_PER_CHUNK, _SCORES_PER_CHUNK // self.n_labels_))
         for start in range(0, max(1, len(texts)), step):
-            part = _tokenize(file.tokenizer, texts[start : start + step])
+            part = _tokenize(file.tokenizer, texts[start : start + step], file.metadata.n_pieces, pairs)
             logits = np.empty((len(part), self.n_labels_), dtype=np.float32)
             for rows, batch in _batches(part, file.metadata):
                 logits[rows] = file.session.run([OUTPUT], {name: batch[name] for name in names})[0]
@@ -271,19 +273,25 @@ def _default_threads() -> int:
     return int(limit) if limit.isdigit() and int(limit) else joblib.cpu_count()
 
 
-def _tokenize(tokenizer: Any, texts: list[str]) -> list[_Text]:
+def _tokenize(tokenizer: Any, texts: list[str], n_pieces: int, pairs: np.ndarray) -> list[_Text]:
     tokenized = []
     for encoding in tokenizer.encode_batch_fast([encodable(text) for text in texts]):
         ids = np.array(encoding.ids, dtype=np.int64)
-        whole = np.concatenate([ids, *(rest.ids for rest in encoding.overflowing)]).astype(np.int64)
-        tokenized.append(_Text(ids, *np.unique(whole, return_counts=True)))
+        rest = np.concatenate([ids[:0], *(_contents(part) for part in encoding.overflowing)])
+        places = np.concatenate([places_of(pairs_of(part, n_pieces), pairs) for part in (ids, rest)])
+        terms = np.concatenate([ids, rest, n_pieces + places[places >= 0]])
+        tokenized.append(_Text(ids, *np.unique(terms, return_counts=True)))
     return tokenized
+
+
+def _contents(encoding: Any) -> np.ndarray:
+    return np.array(encoding.ids, dtype=np.int64)[np.array(encoding.special_tokens_mask) == 0]
 
 
 def _batches(texts: list[_Text], metadata: OnnxMetadata) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
     """Yield rows and padded inputs of texts of like length, from long to short, under a budget of tokens and of weights."""
     lengths = np.array([len(text.ids) for text in texts])
-    n_pieces = np.array([max(1, len(text.pieces)) for text in texts])
+    n_terms = np.array([max(1, len(text.terms)) for text in texts])
     n_labels = len(metadata.classes)
     order = np.argsort(-lengths, kind="stable")
     start = 0
@@ -291,8 +299,8 @@ def _batches(texts: list[_Text], metadata: OnnxMetadata) -> Iterator[tuple[np.nd
         longest = max(1, int(lengths[order[start]]))
         width = min(-(-longest // _ROUND_LENGTH_TO) * _ROUND_LENGTH_TO, metadata.max_length)
         most = min(_TOKENS_PER_BATCH // max(width, _FEWEST_TOKENS_COUNTED), _MOST_LABEL_VECTORS // n_labels)
-        most_pieces = n_pieces[order[start : start + max(1, most)]].max()
-        most = max(1, min(most, _MOST_WEIGHTS // (n_labels * most_pieces)))
+        most_terms = n_terms[order[start : start + max(1, most)]].max()
+        most = max(1, min(most, _MOST_WEIGHTS // (n_labels * most_terms)))
         rows = order[start : start + most]
         yield rows, _padded([texts[row] for row in rows], width, metadata.pad_id)
         start += most
@@ -302,8 +310,8 @@ def _padded(texts: list[_Text], width: int, pad_id: int) -> dict[str, np.ndarray
     """Return every input that a file may want, (B, width) or (B, P)."""
     ids = [text.ids for text in texts]
     mask = _grid([np.ones_like(text) for text in ids], width, 0)
-    n_pieces = -(-max(1, *(len(text.pieces) for text in texts)) // _ROUND_LENGTH_TO) * _ROUND_LENGTH_TO
-    counted = (_grid([text[i] for text in texts], n_pieces, 0) for i in (1, 2))
+    n_terms = -(-max(1, *(len(text.terms) for text in texts)) // _ROUND_LENGTH_TO) * _ROUND_LENGTH_TO
+    counted = (_grid([text[i] for text in texts], n_terms, 0) for i in (1, 2))
     return dict(zip((*INPUTS, *COUNT_INPUTS), (_grid(ids, width, pad_id), mask, *counted), strict=True))
 
 

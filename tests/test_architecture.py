@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LAYERS = [
-    {"exceptions", "_forking", "_cardinality"},
+    {"exceptions", "_forking", "_cardinality", "_terms"},
     {"_attention", "_losses", "_runtime", "_distributed", "_dropout", "_self_attention"},
     {
         "_bert",

@@ -197,7 +197,7 @@ def test_the_file_says_nothing_of_the_machine(path):
     assert b"site-packages" not in content and b"stack_trace" not in content
     assert set(properties(path)) == {
         *("format", "format_version", "classes", "threshold", "max_length", "pad_id", "sparse_output", "tokenizer"),
-        *("cardinality", "package_version"),
+        *("cardinality", "n_pieces", "pairs", "package_version"),
     }
 
 

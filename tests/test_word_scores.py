@@ -1,5 +1,8 @@
 """Counts of word-pieces beside the network."""
 
+import itertools
+from collections import Counter
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -42,17 +45,35 @@ def text_of(tokens, row):
     return tokens.ids[tokens.offsets[row] : tokens.offsets[row + 1]]
 
 
-def counts_of(tokens):
-    contents = (text_of(tokens, row)[1:-1] for row in range(len(tokens)))
-    return np.stack([np.bincount(content, minlength=N_PIECES) for content in contents])
+def pairs_in(text):
+    return [N_PIECES * first + second for first, second in itertools.pairwise(text.tolist())]
+
+
+def counts_of(tokens, pairs):
+    contents = [text_of(tokens, row)[1:-1] for row in range(len(tokens))]
+    of_pieces = np.stack([np.bincount(content, minlength=N_PIECES) for content in contents])
+    of_pairs = np.array([[pairs_in(content).count(pair) for pair in pairs] for content in contents])
+    return np.hstack([of_pieces, of_pairs])
 
 
 def test_features_are_those_of_scikit_learns_tfidf(words, tokens):
-    features = TfidfTransformer(sublinear_tf=True).fit_transform(counts_of(tokens)).toarray()
+    features = TfidfTransformer(sublinear_tf=True).fit_transform(counts_of(tokens, words.pairs)).toarray()
     expected = features @ words.weight.numpy() + words.bias.numpy()
     words.share[:] = 1
     mixed = words.mix(np.full((len(tokens), 3), 7.0, dtype=np.float32), tokens, np.arange(len(tokens)))
     np.testing.assert_allclose(mixed, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_pairs_are_those_that_at_least_three_texts_have(words, tokens, data, monkeypatch):
+    n_texts = Counter(pair for row in range(len(tokens)) for pair in set(pairs_in(text_of(tokens, row)[1:-1])))
+    expected = sorted(pair for pair, n in n_texts.items() if n >= 3)
+    assert len(expected) > 3
+    assert words.pairs.tolist() == expected
+    most_frequent = max(n_texts.values())
+    monkeypatch.setattr(_word_scores, "_MOST_WEIGHTS_OF_PAIRS", 3)  # one for each label
+    words.fit(data, 0.5, np.random.RandomState(0))
+    (pair,) = words.pairs.tolist()
+    assert n_texts[pair] == most_frequent
 
 
 def test_many_tokens_are_counted_in_parts(words, data, monkeypatch):
@@ -73,12 +94,16 @@ def test_labels_with_more_examples_have_a_larger_share_and_unseen_ones_none(word
 def test_padded_texts_give_the_same_as_ragged_ones(words, tokens):
     rows = np.array([4, 30, 7, 7, 0])
     logits = np.random.RandomState(2).normal(size=(len(rows), 3)).astype(np.float32)
-    pieces, counts = torch.full((2, len(rows), 40), PAD)
+    terms, counts = torch.full((2, len(rows), 50), PAD)
+    known = words.pairs.tolist()
     for place, row in enumerate(rows):
-        of_text = torch.from_numpy(text_of(tokens, row)).unique(return_counts=True)
-        for grid, values in zip((pieces, counts), of_text, strict=True):
+        text = text_of(tokens, row)
+        pairs = [N_PIECES + known.index(pair) for pair in pairs_in(text) if pair in known]
+        of_text = torch.tensor([*text, *pairs]).unique(return_counts=True)
+        for grid, values in zip((terms, counts), of_text, strict=True):
             grid[place, : len(values)] = values
-    padded = words(torch.from_numpy(logits), pieces, counts)
+    assert (terms >= N_PIECES).any()
+    padded = words(torch.from_numpy(logits), terms, counts)
     np.testing.assert_allclose(padded, words.mix(logits, tokens, rows), rtol=1e-4, atol=1e-5)
 
 
