@@ -67,8 +67,9 @@ class BertLamClassifier(NeuralTextClassifier):
     word_share : float, default=0.45
         The share of a logistic regression on TF-IDF of word-pieces, and of pairs of neighbours that at least three texts
         have, in the logit of a label that has many examples. With n examples it is n / (n + 20) of that. The two err on
-        different texts; 0 is the network alone, as in the paper. It counts all word-pieces of a text, also those behind ``max_length``. With more than 1,000 labels the share is always
-        0. Where training goes on, the regression stays that of the first texts.
+        different texts; 0 is the network alone, as in the paper. All word-pieces of a text count, also those behind
+        ``max_length``. With more than 1,000 labels the share is always 0. Where training goes on, the regression stays that
+        of the first texts.
     fit_cardinality : bool, default=True
         Whether probabilities follow how many labels the training texts have: if all have one to three, a text whose logits
         speak for none or for five is taken to have one to three as well, by how frequent each number is compared with
