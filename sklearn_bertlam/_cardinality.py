@@ -23,6 +23,7 @@ from scipy.special import expit, gammaln
 MOST_COUNTED = 15  # that many labels and more are one case
 _TEXTS_FOR_HALF = 3  # of weight one, until what was counted weighs as much as independence
 _FEWEST_TEXTS = 10  # with so many labels or more; larger numbers are one case
+_LARGEST = 20.0  # logarithm of a ratio
 _MOST_LIKELY = 128  # labels of a text that are gone through one by one; the others together are close to Poisson
 _TEXTS_AT_ONCE = 1024
 _NEXT = np.minimum(np.arange(MOST_COUNTED + 1) + 1, MOST_COUNTED)  # the case with one label more
@@ -65,12 +66,20 @@ def log_ratio(per_label: np.ndarray, histogram: np.ndarray) -> np.ndarray:
     independent = _starting_at(np.zeros(1))
     for rate in per_label / n_texts:
         independent = _one_more(independent, np.array([rate]))
+    if _variance(histogram) >= _variance(independent[:, 0]):
+        return np.zeros(MOST_COUNTED + 1)  # texts differ in how many labels they have, which their logits know better
     counted, expected = (_with_last_case(part, last) for part in (histogram, independent[:, 0]))
     ratio = np.ones(last + 1)  # also of what cannot be, because some labels always apply
     total = (n_texts + _TEXTS_FOR_HALF) * expected
     np.divide(counted + _TEXTS_FOR_HALF * expected, total, out=ratio, where=total > 0)
     ratio[-1] = min(ratio[-2:])  # a few texts with very many labels are not to be found everywhere
-    return np.log(ratio)[np.minimum(np.arange(MOST_COUNTED + 1), last)]
+    return np.clip(np.log(ratio), -_LARGEST, _LARGEST)[np.minimum(np.arange(MOST_COUNTED + 1), last)]
+
+
+def _variance(frequencies: np.ndarray) -> float:
+    numbers = np.arange(len(frequencies))
+    mean = np.average(numbers, weights=frequencies)
+    return float(np.average((numbers - mean) ** 2, weights=frequencies))
 
 
 def _with_last_case(parts: np.ndarray, last: int) -> np.ndarray:

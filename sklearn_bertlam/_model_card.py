@@ -40,7 +40,8 @@ def _header(estimator: Any) -> str:
     lines = ["library_name: sklearn-bertlam", "pipeline_tag: text-classification", "tags:", "- multi-label", "- sklearn"]
     encoder = getattr(estimator, "encoder", None)
     if encoder is not None and os.fspath(encoder).count("/") == 1 and not os.path.exists(encoder):
-        lines.append(f"base_model: {json.dumps(os.fspath(encoder))}")
+        name = os.fspath(encoder).partition("@")[0]  # the hub knows no revision here
+        lines.append(f"base_model: {json.dumps(name)}")
     return "\n".join(["---", *lines, "---"])
 
 
