@@ -88,8 +88,8 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
         """Tell whether predictions depend on all words of a text, also on those that the network does not read."""
         return False
 
-    def _prepare_to_go_on(self, data: TextDataset) -> None:
-        """Tell the fitted module of parameters that may change when training goes on."""
+    def _prepare_to_go_on(self, data: TextDataset, is_part: bool) -> None:
+        """Tell the fitted module what may change when training goes on, with all texts or with a part of a stream."""
 
     def _learning_rate(self) -> float:
         """Return the peak learning rate of the encoder."""

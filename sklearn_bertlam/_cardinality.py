@@ -86,16 +86,21 @@ def _with_last_case(parts: np.ndarray, last: int) -> np.ndarray:
     return np.append(parts[:last], parts[last:].sum())
 
 
-def adjust(logits: np.ndarray, log_ratio: np.ndarray) -> np.ndarray:
-    """Turn logits of labels by themselves (n, K), in place, into those of labels that come in such numbers."""
+def adjust(logits: np.ndarray, log_ratio: np.ndarray, is_counted: np.ndarray) -> np.ndarray:
+    """Turn logits of labels by themselves (n, K), in place, into those of labels that come in such numbers.
+
+    Labels that are not among the counted ones (K,) stay as they are: how many there are of the others says nothing of them.
+    """
     ratio = np.exp(log_ratio - log_ratio.max())
-    if logits.shape[1] and np.ptp(ratio) > 0:
+    columns = slice(None) if is_counted.all() else np.flatnonzero(is_counted)
+    if is_counted.any() and np.ptp(ratio) > 0:
         for start in range(0, len(logits), _TEXTS_AT_ONCE):
-            _adjust(logits[start : start + _TEXTS_AT_ONCE], ratio)
+            texts = slice(start, start + _TEXTS_AT_ONCE)
+            logits[texts, columns] += _change(logits[texts, columns], ratio)
     return logits
 
 
-def _adjust(logits: np.ndarray, ratio: np.ndarray) -> None:
+def _change(logits: np.ndarray, ratio: np.ndarray) -> np.ndarray:
     n_likely = min(_MOST_LIKELY, logits.shape[1])
     likely = np.argpartition(-logits, n_likely - 1, axis=1)[:, :n_likely]  # (n, J)
     probabilities = expit(logits.astype(np.float64))
@@ -111,7 +116,7 @@ def _adjust(logits: np.ndarray, ratio: np.ndarray) -> None:
         changes[place] = _log_odds_of_one_more(before[place], after)
         after = chosen[place] * after[_NEXT] + (1 - chosen[place]) * after
     np.put_along_axis(change, likely, changes.T, axis=1)
-    logits += change
+    return change
 
 
 def _starting_at(mean: np.ndarray) -> np.ndarray:

@@ -73,8 +73,8 @@ class BertLamClassifier(NeuralTextClassifier):
     fit_cardinality : bool, default=True
         Whether probabilities follow how many labels the training texts have: if all have one to three, a text whose logits
         speak for none or for five is taken to have one to three as well, by how frequent each number is compared with
-        labels that come independently of one another. Texts with an unknown label are not counted. False leaves every
-        label to itself, as in the paper.
+        labels that come independently of one another. Nothing changes where the numbers vary as much as by chance, or
+        more. Texts with an unknown label are not counted. False leaves every label to itself, as in the paper.
     max_length : int, default=256
         The most tokens that the encoder reads at once, the special ones included.
     long_text : {"truncate", "head-tail", "windows"}, default="truncate"
@@ -343,7 +343,9 @@ class BertLamClassifier(NeuralTextClassifier):
     def _counts_words(self):
         return self.word_share > 0 and self.n_labels_ <= _MOST_LABELS_FOR_WORDS
 
-    def _prepare_to_go_on(self, data):
+    def _prepare_to_go_on(self, data, is_part):
+        if self.module_.cardinality is not None and not is_part:
+            self.module_.cardinality.forget()
         self.module_.labels_per_update = self._n_labels_per_update(self.module_.label_tokens, data)
         self._count_labels(self.module_, data)
 

@@ -131,14 +131,14 @@ def _load(from_pretrained, name: str | os.PathLike, **kwargs):
                     f"encoder={name!r} is a folder, but no model could be loaded from it ({first_line(error)}). "
                     "It should hold config.json, tokenizer.json and model.safetensors."
                 ) from error
-        name_there, _, revision = name.partition("@")
+        repository, _, revision = name.partition("@")
         kwargs |= {"trust_remote_code": False, "revision": revision or "main"}
         try:
-            return from_pretrained(name_there, local_files_only=True, **kwargs)
+            return from_pretrained(repository, local_files_only=True, **kwargs)
         except Exception as error:  # not there, only in part, or damaged, for which every format has errors of its own
             from_cache = first_line(error)
         try:
-            return from_pretrained(name_there, **kwargs)
+            return from_pretrained(repository, **kwargs)
         except Exception as error:  # whatever the network stack of the hub client raises
             raise EncoderNotFoundError(
                 f"Got encoder={name!r} but there is no such folder, it could not be loaded from the local cache "

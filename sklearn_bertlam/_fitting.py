@@ -258,7 +258,7 @@ class Fitting:
         data, held_out = self._split(data, random_state)
         if self.goes_on:
             estimator.module_.to(estimator.device_)
-            estimator._prepare_to_go_on(data)
+            estimator._prepare_to_go_on(data, self.is_part)
         else:
             estimator.module_ = self._first_module(data, random_state, precision, checkpoints)
         settings = self._settings(len(data), random_state, precision)

@@ -57,6 +57,16 @@ class Cardinality(nn.Module):
             so_far += torch.from_numpy(more).to(so_far)
         self.log_ratio.copy_(torch.from_numpy(_cardinality.log_ratio(*(count.cpu().numpy() for count in counts))))
 
+    @property
+    def is_counted(self) -> torch.Tensor:
+        """Which labels some text has had (K,)."""
+        return self.per_label > 0
+
+    def forget(self) -> None:
+        """Start to count anew."""
+        for buffer in self.buffers():
+            buffer.zero_()
+
     def add_labels(self, n: int) -> None:
         """Know n more labels, which no text has had."""
         self.per_label = torch.cat([self.per_label, self.per_label.new_zeros(n)])

@@ -156,7 +156,7 @@ def _metadata(estimator: Any, pad_id: int) -> OnnxMetadata:
         max_length=int(estimator._reading["max_length"]),
         pad_id=int(pad_id),
         sparse_output=bool(estimator.sparse_output_),
-        cardinality=None if cardinality is None else cardinality.log_ratio.tolist(),
+        cardinality=None if cardinality is None else (cardinality.log_ratio.tolist(), cardinality.is_counted.tolist()),
         n_pieces=0 if words is None else words.n_pieces,
         pairs=[] if words is None else words.pairs.tolist(),
         tokenizer=_tokenizer_with_truncation(estimator.tokenizer_, estimator._reading["max_length"]),

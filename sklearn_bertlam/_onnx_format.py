@@ -32,8 +32,9 @@ class OnnxMetadata:
         The token id that fills a batch.
     sparse_output : bool
         Whether predict returns a sparse array.
-    cardinality : list of float or None
-        By how much each number of labels is more frequent than by chance, as a logarithm; see ``_cardinality.adjust``.
+    cardinality : (list of float, list of bool) or None
+        By how much each number of labels is more frequent than by chance, as a logarithm, and which labels have been
+        counted; see ``_cardinality.adjust``.
     n_pieces : int
         The size of the vocabulary, where word-pieces are counted; else 0.
     pairs : list of int
@@ -50,7 +51,7 @@ class OnnxMetadata:
     max_length: int
     pad_id: int
     sparse_output: bool
-    cardinality: list[float] | None
+    cardinality: tuple[list[float], list[bool]] | None
     n_pieces: int
     pairs: list[int]
     tokenizer: str

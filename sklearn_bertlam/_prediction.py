@@ -45,7 +45,9 @@ def _with_counts(module: Any, logits: np.ndarray, tokens: RaggedTokens, rows: np
     words, cardinality = getattr(module, "words", None), getattr(module, "cardinality", None)
     if words is not None:
         logits = words.mix(logits, tokens, rows)
-    return logits if cardinality is None else adjust(logits, cardinality.log_ratio.cpu().numpy())
+    if cardinality is None:
+        return logits
+    return adjust(logits, *(x.cpu().numpy() for x in (cardinality.log_ratio, cardinality.is_counted)))
 
 
 def network_scores(module: nn.Module, data: TextDataset, device: torch.device, precision: torch.dtype) -> np.ndarray:

@@ -70,7 +70,7 @@ class WordScores(nn.Module):
         is_special = _is_special(data.tokens, self.n_pieces)
         pairs = _frequent_pairs(data.tokens, rows, is_special, _MOST_WEIGHTS_OF_PAIRS // len(self.share))
         self._make_room(len(pairs))
-        self.pairs.copy_(torch.from_numpy(pairs))
+        self.pairs += torch.from_numpy(pairs).to(self.pairs)
         counts = _log_counts(data.tokens, rows, self.n_pieces, pairs)
         occurs = (np.bincount(counts.indices, minlength=len(self.idf)) > 0) & ~np.pad(is_special, (0, len(pairs)))
         if not occurs.any():
@@ -79,7 +79,6 @@ class WordScores(nn.Module):
         idf, seen = np.where(occurs, TfidfTransformer().fit(counts).idf_, 0), np.flatnonzero(occurs)
         targets, weights = data.targets[rows], data.sample_weight[rows]
         weight, bias = logistic_regressions(_features(counts, idf)[:, seen], targets, weights, random_state)
-        self.weight.zero_()
         self.weight[torch.from_numpy(seen)] = torch.from_numpy(weight.T).to(self.weight)
         n_examples = np.asarray((targets == 1).sum(axis=0)).ravel()
         shares = share * n_examples / (n_examples + _EXAMPLES_FOR_HALF) * weight.any(axis=1)
@@ -116,9 +115,10 @@ class WordScores(nn.Module):
             setattr(self, name, torch.cat([values, values.new_zeros(*values.shape[:-1], n)], dim=-1))
 
     def _make_room(self, n_pairs: int) -> None:
-        for name, shape in (("pairs", ()), ("weight", self.share.shape), ("idf", ())):
-            n = n_pairs if name == "pairs" else self.n_pieces + n_pairs
-            setattr(self, name, getattr(self, name).new_zeros(n, *shape))
+        n_terms = self.n_pieces + n_pairs
+        self.pairs = self.pairs.new_zeros(n_pairs)
+        self.weight = self.weight.new_zeros(n_terms, len(self.share))
+        self.idf = self.idf.new_zeros(n_terms)
 
     def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs):
         self._make_room(len(state_dict.get(f"{prefix}pairs", ())))

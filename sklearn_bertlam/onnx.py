@@ -38,6 +38,7 @@ class _OpenFile(NamedTuple):
     session: Any
     tokenizer: Any
     metadata: OnnxMetadata
+    pairs: np.ndarray
 
 
 class _Text(NamedTuple):
@@ -130,15 +131,14 @@ class OnnxBertLamClassifier(MultilabelClassifierMixin, BaseEstimator):
     def _scores(self, texts: list[str]) -> Iterator[np.ndarray]:
         """Yield the logits of one part of the texts after another, and of none at least."""
         file, cardinality = self._file, self._file.metadata.cardinality
-        pairs = np.array(file.metadata.pairs, dtype=np.int64)
         names = [wanted.name for wanted in file.session.get_inputs()]
         step = max(1, min(_TEXTS_PER_CHUNK, _SCORES_PER_CHUNK // self.n_labels_))
         for start in range(0, max(1, len(texts)), step):
-            part = _tokenize(file.tokenizer, texts[start : start + step], file.metadata.n_pieces, pairs)
+            part = _tokenize(file.tokenizer, texts[start : start + step], file.metadata.n_pieces, file.pairs)
             logits = np.empty((len(part), self.n_labels_), dtype=np.float32)
             for rows, batch in _batches(part, file.metadata):
                 logits[rows] = file.session.run([OUTPUT], {name: batch[name] for name in names})[0]
-            yield logits if cardinality is None else adjust(logits, np.array(cardinality))
+            yield logits if cardinality is None else adjust(logits, *map(np.array, cardinality))
 
     def predict_proba(self, X):
         """Compute the probability of every label for every text.
@@ -245,7 +245,7 @@ class OnnxBertLamClassifier(MultilabelClassifierMixin, BaseEstimator):
         return state
 
 
-def _read(path: str, n_threads: int | None) -> tuple[Any, Any, OnnxMetadata]:
+def _read(path: str, n_threads: int | None) -> tuple[Any, Any, OnnxMetadata, np.ndarray]:
     onnxruntime, tokenizers = require("OnnxBertLamClassifier", "onnxruntime", "tokenizers")
     if not os.path.isfile(path):
         raise OnnxFileError(f"Got path={path!r} but there is no such file. Pass one that BertLamClassifier.to_onnx wrote.")
@@ -255,7 +255,7 @@ def _read(path: str, n_threads: int | None) -> tuple[Any, Any, OnnxMetadata]:
         tokenizer = tokenizers.Tokenizer.from_str(metadata.tokenizer)
     except Exception as error:  # tokenizers raises no other type
         raise incomplete_file(path, f"tokenizer: {error}") from error
-    return session, tokenizer, metadata
+    return session, tokenizer, metadata, np.array(metadata.pairs, dtype=np.int64)
 
 
 def _open_session(onnxruntime: Any, path: str, n_threads: int | None) -> Any:

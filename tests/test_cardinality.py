@@ -9,9 +9,13 @@ from conftest import TEXTS
 from scipy.special import expit
 
 from sklearn_bertlam import _cardinality
-from sklearn_bertlam._cardinality import MOST_COUNTED, adjust, count_labels, log_ratio
+from sklearn_bertlam._cardinality import MOST_COUNTED, count_labels, log_ratio
 
 ONE_OF_THREE = np.eye(3, dtype=int)[np.arange(len(TEXTS)) % 3]
+
+
+def adjust(logits, ratio):
+    return _cardinality.adjust(logits, ratio, np.ones(logits.shape[1], dtype=bool))
 
 
 def random_logits(n_texts, n_labels, mean=-1.0):
@@ -134,11 +138,21 @@ def test_parts_of_a_stream_are_counted_together(make_classifier):
     assert cardinality.histogram[3] == len(TEXTS)
 
 
+def test_all_texts_are_counted_anew_where_training_goes_on(make_classifier):
+    clf = make_classifier(warm_start=True)
+    for _ in range(2):
+        clf.fit(TEXTS, ONE_OF_THREE)
+    assert clf.module_.cardinality.histogram[1] == len(TEXTS)
+
+
 def test_labels_that_are_added_have_been_seen_in_no_text(make_classifier):
     clf = make_classifier(label_names=["printer", "invoice", "delivery"]).fit(TEXTS, ONE_OF_THREE)
+    assert clf.module_.cardinality.log_ratio.any()
+    before = clf.predict_proba(TEXTS)
     clf.add_labels({"refund": "refund of money"})
     np.testing.assert_allclose(clf.module_.cardinality.per_label, [*ONE_OF_THREE.sum(axis=0), 0])
     assert clf.predict_proba(TEXTS).shape == (len(TEXTS), 4)
+    np.testing.assert_allclose(clf.predict_proba(TEXTS)[:, :3], before, atol=1e-6)
 
 
 def test_without_it_every_label_is_for_itself(make_classifier):
