@@ -19,7 +19,7 @@ import traceback
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ import sklearn
 
 import sklearn_bertlam
 from sklearn_bertlam import BertLamClassifier, baselines
+from sklearn_bertlam._persistence import _checksum
 from sklearn_bertlam.datasets import load_jsonl_dir
 from sklearn_bertlam.exceptions import BertLamError
 
@@ -156,10 +157,12 @@ def _changed_file(folder: Path, random: np.random.Generator) -> Iterator[None]:
     file = files[int(random.integers(len(files)))]
     file.write_bytes(_damaged(before[file], random))
     record = folder / "estimator.json"
-    if file.suffix == ".json" and file != record and random.random() < 0.5:
-        facts = json.loads(before[record])
-        facts["files"][file.name] = hashlib.sha256(file.read_bytes()).hexdigest()
-        record.write_text(json.dumps(facts), encoding="utf-8")
+    if file.suffix == ".json" and random.random() < 0.5:
+        with suppress(ValueError):  # no JSON any more
+            facts = json.loads(record.read_bytes())
+            if file != record:
+                facts["files"][file.name] = hashlib.sha256(file.read_bytes()).hexdigest()
+            record.write_text(json.dumps(facts | {"checksum": _checksum(facts)}), encoding="utf-8")
     try:
         yield
     finally:

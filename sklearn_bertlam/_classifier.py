@@ -521,6 +521,10 @@ class BertLamClassifier(NeuralTextClassifier):
     def explain(self, texts, labels=None, *, influence=False):
         """Show which words a prediction looked at, and which ones it depends on.
 
+        Attention shows where the network looked, and not what the answer depends on: a word can take much attention and
+        change nothing, and the word-pieces that are counted beside the network take none. What the answer depends on is
+        measured by ``influence``: how far a logit falls without the word.
+
         Parameters
         ----------
         texts : iterable of str, shape (n_texts,)

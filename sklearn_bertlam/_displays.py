@@ -166,7 +166,8 @@ class ThresholdDisplay(_Display):
         if self.chosen is not None:
             ax.axvline(self.chosen, color=_GREY, linewidth=1)
             ax.annotate(f" {self.chosen:.2f}", (self.chosen, 0.02), color=_GREY)
-        ax.set(xlabel="threshold", title=str(self.name), ylim=(0, 1.02))
+        ax.set(xlabel="threshold", ylim=(0, 1.02))
+        ax.set_title(str(self.name), parse_math=False)
         ax.legend()
         return self
 
@@ -256,7 +257,8 @@ class TrainingHistoryDisplay(_Display):
             ax.axvline(self.best_epoch, color=_GREY, linewidth=1, label="kept")
         ax.set(xlabel="epoch", ylim=(0, None))
         ax.xaxis.get_major_locator().set_params(integer=True)
-        ax.legend()
+        if self.history:
+            ax.legend()
         return self
 
 
@@ -394,7 +396,8 @@ class LabelReportDisplay(_Display):
         y : {array-like, sparse matrix, DataFrame} of shape (n, n_labels)
             Indicator of 0 and 1.
         train_counts : array-like of shape (n_labels,), optional
-            How many training documents have each label; by default those in y are counted.
+            How many training documents have each label; by default ``class_count_`` of the estimator, or those in y where
+            it has none.
         ax : matplotlib Axes, optional
             Where to draw.
 
@@ -404,6 +407,8 @@ class LabelReportDisplay(_Display):
             The drawn display.
         """
         check_is_fitted(estimator)
+        if train_counts is None:
+            train_counts = getattr(estimator, "class_count_", None)
         names, predicted = getattr(estimator, "classes_", None), estimator.predict(X)
         y = _in_order(y, predicted.shape[0], estimator)
         return cls.from_predictions(y, predicted, label_names=names, train_counts=train_counts, ax=ax)
@@ -419,7 +424,8 @@ class LabelReportDisplay(_Display):
         label_names : sequence of length n_labels, optional
             The labels.
         train_counts : array-like of shape (n_labels,), optional
-            How many training documents have each label; by default those in y_true are counted.
+            How many training documents have each label; by default those in y_true are counted. A Series is taken by the
+            names in its index.
         ax : matplotlib Axes, optional
             Where to draw.
 
@@ -428,12 +434,15 @@ class LabelReportDisplay(_Display):
         display : LabelReportDisplay
             The drawn display.
         """
-        predicted = y_pred.toarray() if hasattr(y_pred, "toarray") else np.asarray(y_pred)
-        report = multilabel_report(y_true, predicted, label_names, n_bootstraps=0)
-        truth = check_named_targets(y_true, len(predicted), label_names).matrix.toarray() == 1
+        n = y_pred.shape[0] if hasattr(y_pred, "shape") else len(y_pred)
+        targets = check_named_targets(y_true, n, label_names)
+        names = targets.columns if label_names is None else list(label_names)
+        predicted = check_named_targets(y_pred, n, names).matrix.toarray()
+        report = multilabel_report(targets.matrix, predicted, names, n_bootstraps=0)
+        truth = targets.matrix.toarray() == 1
         missed, wrong = (truth & (predicted != 1)).astype(float), (~truth & (predicted == 1)).astype(float)
         f1 = np.array([label["f1"] for label in report.per_label.values()])
-        counts = truth.sum(axis=0) if train_counts is None else np.asarray(train_counts)
+        counts = truth.sum(axis=0) if train_counts is None else _counts_in_order(train_counts, list(report.per_label))
         return cls(list(report.per_label), f1, counts, (missed.T @ wrong).astype(int)).plot(ax=ax)
 
     def worst_confusions(self, n: int = 10) -> list[tuple[Any, Any, int]]:
@@ -481,6 +490,11 @@ class LabelReportDisplay(_Display):
         is_wide = self.counts.max() > _WIDE * max(1, self.counts.min())
         ax.set(xscale="symlog" if is_wide else "linear", xlabel="documents with the label", ylabel="F1", ylim=(-0.03, 1.03))
         return self
+
+
+def _counts_in_order(counts: Any, names: list) -> np.ndarray:
+    by_name = hasattr(counts, "loc") and set(counts.index) == set(names)
+    return np.asarray(counts.loc[names] if by_name else counts)
 
 
 def _lowest(values: Sequence[float] | np.ndarray, n: int) -> list[int]:

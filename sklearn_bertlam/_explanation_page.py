@@ -56,6 +56,8 @@ _NOTES = {
     "influence": "How much the label's logit falls when the word is taken out. Dashed: the word speaks against the label.",
 }
 
+_NO_WEIGHTS = "This classifier has no attention per label. Words light up with explain(texts, influence=True)."
+
 
 def page(
     text: str,
@@ -70,8 +72,9 @@ def page(
         _choice("label", number, label, f"{probability:.2f}", is_predicted, checked=number == 0)
         for number, (label, probability, is_predicted) in enumerate(zip(labels, probabilities, predicted, strict=True))
     )
-    kinds = "\n".join(_choice("kind", kind, kind, "", False, checked=kind == next(iter(weights))) for kind in weights)
     numbers = {kind: np.round(values.astype(float), 5).tolist() for kind, values in weights.items()}
+    data = json.dumps(numbers).replace("<", chr(92) + "u003c")
+    light = f'<script type="application/json" id="weights">{data}</script>\n<script>\n{_SCRIPT}\n</script>'
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -86,18 +89,20 @@ def page(
 <fieldset><legend>Label and probability (bold: predicted)</legend>
 {choices}
 </fieldset>
-<fieldset><legend>Show</legend>
-{kinds}
-</fieldset>
+{_kinds(weights)}
 <p id="text">{_marked(text, spans)}</p>
-<p id="note" aria-live="polite"></p>
-<script type="application/json" id="weights">{json.dumps(numbers).replace("<", chr(92) + "u003c")}</script>
-<script>
-{_SCRIPT}
-</script>
+<p id="note" aria-live="polite">{"" if weights else _NO_WEIGHTS}</p>
+{light if weights else ""}
 </body>
 </html>
 """
+
+
+def _kinds(weights: dict[str, np.ndarray]) -> str:
+    if not weights:
+        return ""
+    choices = "\n".join(_choice("kind", kind, kind, "", False, checked=kind == next(iter(weights))) for kind in weights)
+    return f"<fieldset><legend>Show</legend>\n{choices}\n</fieldset>"
 
 
 def _choice(group: str, value: object, name: object, number: str, is_bold: bool, *, checked: bool) -> str:

@@ -41,8 +41,9 @@ class Explanation:
         were cut off. Rows sum to 1. Attention shows where the network looked, and not what the answer depends on: a word
         can weigh much and change nothing. None for ``attention="cls"``.
     influence : ndarray of shape (k, W), or None
-        How much the logit of the label falls when the word is taken out of the text: positive where the word speaks for the
-        label, negative where it speaks against it. None unless asked for.
+        How much the logit of the label falls when the word is taken out of the text, with a space in its place where its
+        neighbours would grow together: positive where the word speaks for the label, negative where it speaks against it.
+        None unless asked for.
     """
 
     text: str
@@ -159,6 +160,12 @@ def _influence(estimator: Any, text: str, spans: list[tuple[int, int]], logits: 
     step = max(1, _CHARACTERS_AT_ONCE // max(1, len(text)))
     falls = [np.zeros((0, len(logits)))]
     for first in range(0, len(spans), step):
-        without = [text[:start] + text[stop:] for start, stop in spans[first : first + step]]
+        without = [_without(text, start, stop) for start, stop in spans[first : first + step]]
         falls.append(logits - estimator.decision_function(without))
     return np.concatenate(falls).T
+
+
+def _without(text: str, start: int, stop: int) -> str:
+    before, after = text[:start], text[stop:]
+    grow_together = before[-1:].isalnum() and after[:1].isalnum()
+    return f"{before} {after}" if grow_together else before + after

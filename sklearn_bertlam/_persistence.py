@@ -4,7 +4,7 @@ Where an estimator is pickled, its network and tokenizer are the same plain valu
 versions of torch and transformers can read them, and skops has no types of theirs to trust.
 
 What a folder holds
-    estimator.json     class, parameters, labels, thresholds, history, and the sha256 of the other files
+    estimator.json     class, parameters, labels, thresholds, history, and the sha256 of the other files and of itself
     model.safetensors  the weights
     tokenizer.json     the tokenizer, and tokenizer_config.json with its special tokens
     encoder.json       the architecture of the pretrained encoder, where there is one
@@ -34,6 +34,8 @@ FORMAT = 1
 _CONFIG, _WEIGHTS, _ENCODER = "estimator.json", "model.safetensors", "encoder.json"
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
 FILES = {_CONFIG, _WEIGHTS, _ENCODER, *_TOKENIZER}
+_FILES_OF_A_HUB = {"README.md", ".gitattributes"}
+_OF_THIS_MACHINE = {"checkpoint_dir", "device"}  # parameters that a folder neither holds nor sets
 _FACTS = (
     "history_",
     "n_iter_",
@@ -57,7 +59,7 @@ def save(estimator: Any, folder: str | os.PathLike, overwrite: bool) -> None:
     there = {file.name for file in target.iterdir()} if target.is_dir() else set()
     if there and not overwrite:
         raise FileExistsError(f"The folder {target} is not empty. Give another one, or use overwrite=True to replace it.")
-    others = sorted(there - FILES - {"README.md", ".gitattributes"})
+    others = sorted(there - FILES - _FILES_OF_A_HUB)
     if others or (there and _CONFIG not in there):
         raise FileExistsError(
             f"overwrite=True replaces a saved classifier, but {target} holds other files, which it would delete: "
@@ -77,23 +79,26 @@ def _write(estimator: Any, folder: Path) -> None:
 
     config = _config(estimator)
     save_file(_weights(estimator.module_), folder / _WEIGHTS)
-    for name, content in _plain_tokenizer(estimator.tokenizer_).items():
-        _write_text(folder / name, content)
+    texts = _plain_tokenizer(estimator.tokenizer_)
     encoder = _encoder_config(estimator.module_)
     if encoder is not None:
-        _write_text(folder / _ENCODER, encoder)
+        texts[_ENCODER] = encoder
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
     config["files"] = {file.name: _sha256(file) for file in sorted(folder.iterdir())}
-    _write_text(folder / _CONFIG, json.dumps(config, indent=1, allow_nan=True))
+    config["checksum"] = _checksum(config)
+    (folder / _CONFIG).write_text(json.dumps(config, indent=1), encoding="utf-8")
     for file in folder.iterdir():
         file.chmod(0o644)
+        with file.open("r+b") as stream:
+            os.fsync(stream.fileno())
     folder.chmod(0o755)
 
 
-def _write_text(file: Path, text: str) -> None:
-    with file.open("w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
+def _checksum(config: Mapping[str, Any]) -> str:
+    """Return the hash of what ``estimator.json`` holds besides it."""
+    content = {name: value for name, value in config.items() if name != "checksum"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _put_in_place(part: Path, target: Path) -> None:
@@ -113,7 +118,7 @@ def _put_in_place(part: Path, target: Path) -> None:
 def _config(estimator: Any) -> dict[str, Any]:
     from . import __version__
 
-    given = estimator.get_params(deep=False)
+    given = {name: value for name, value in estimator.get_params(deep=False).items() if name not in _OF_THIS_MACHINE}
     parameters = _plain_values(given)
     for name in sorted(set(given) - set(parameters)):
         warnings.warn(
@@ -180,12 +185,16 @@ def _from_plain(value: Any) -> Any:
 
 def load(cls: type, folder: str | os.PathLike, device: str) -> Any:
     """Return the estimator of a class that a folder holds."""
-    source = Path(folder)
+    from ._runtime import resolve_device
+
+    source, resolved = Path(folder), str(resolve_device(device))
     config = _read_config(source, cls)
     _check_files(source, config)
     try:
-        return _build(cls, source, config, device)
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, OSError) as error:
+        return _build(cls, source, config, device, resolved)
+    except MemoryError:
+        raise
+    except Exception as error:  # what is raised depends on what the folder holds
         raise _unreadable(source, f"{type(error).__name__}: {first_line(error)}") from error
 
 
@@ -208,6 +217,8 @@ def _read_config(source: Path, cls: type) -> dict[str, Any]:
         )
     if name != cls.__name__:
         raise SavedModelError(f"{source} holds a {name}. Load it with {name}.load.")
+    if config.get("checksum") != _checksum(config):
+        raise _unreadable(source, f"{_CONFIG} is not the file that was saved: changed")
     return config
 
 
@@ -221,36 +232,41 @@ def _check_files(source: Path, config: dict[str, Any]) -> None:
             raise SavedModelError(f"{source / name} is missing. Copy the whole folder, or save again.")
         if _sha256(source / name) != expected:
             raise _unreadable(source, f"{name} is not the file that was saved: truncated or changed")
-    others = sorted(file.name for file in source.iterdir() if file.name not in FILES | {"README.md"})
+    others = sorted(file.name for file in source.iterdir() if file.name not in FILES | _FILES_OF_A_HUB)
     if others:
         warnings.warn(f"{source} holds files that are not read: {', '.join(others)}.", UserWarning, stacklevel=4)
 
 
-def _build(cls: type, source: Path, config: dict[str, Any], device: str) -> Any:
+def _build(cls: type, source: Path, config: dict[str, Any], device: str, resolved_device: str) -> Any:
     from safetensors.torch import load_file
 
-    from ._encoders import load_tokenizer
-    from ._runtime import resolve_device
     from ._validation import object_array
 
-    known = set(cls._get_param_names())  # type: ignore[attr-defined]
+    known = set(cls._get_param_names()) - _OF_THIS_MACHINE  # type: ignore[attr-defined]
     parameters = {name: _from_plain(value) for name, value in config["parameters"].items() if name in known}
-    estimator = cls(**parameters)
-    if "device" in known:
-        estimator.set_params(device=device)
+    estimator = cls(**parameters, device=device)
     estimator._validate_params()
     for name in _FACTS:
         setattr(estimator, name, config["facts"][name])
     estimator._built_with = {name: _from_plain(value) for name, value in config["built_with"].items() if name in known}
     estimator.classes_ = object_array(config["classes"])
     estimator.class_count_ = np.array(config["class_count"], dtype=np.int64)
-    estimator.device_ = str(resolve_device(device))
+    estimator.device_ = resolved_device
     if config["tuned_threshold"] is not None:
         estimator._tuned_threshold = np.array(config["tuned_threshold"])
-    estimator.tokenizer_ = load_tokenizer(source)
-    encoder = json.loads((source / _ENCODER).read_text(encoding="utf-8")) if _ENCODER in config["files"] else None
+    _check_label_lengths(estimator)
+    texts = {name: (source / name).read_text(encoding="utf-8") for name in config["files"] if name != _WEIGHTS}
+    estimator.tokenizer_ = _tokenizer_of(texts)
+    encoder = json.loads(texts[_ENCODER]) if _ENCODER in texts else None
     estimator.module_ = _make_module(estimator, encoder, load_file(source / _WEIGHTS), config["labels_per_update"])
     return estimator
+
+
+def _check_label_lengths(estimator: Any) -> None:
+    tuned = getattr(estimator, "_tuned_threshold", estimator.class_count_)
+    lengths = {len(estimator.classes_), len(estimator.class_count_), len(tuned), estimator.n_labels_}
+    if len(lengths) > 1:
+        raise ValueError(f"classes, their counts and thresholds are not of the same number of labels: {sorted(lengths)}")
 
 
 # ---------------------------------------------------------------------------------------------- network and tokenizer
@@ -270,12 +286,7 @@ def restore_network(estimator: Any, plain: Mapping[str, Any]) -> None:
     """Give an estimator the network and the tokenizer that ``plain_network`` has returned, on its ``device_``."""
     import torch
 
-    from ._encoders import load_tokenizer
-
-    with tempfile.TemporaryDirectory() as folder:
-        for name in _TOKENIZER:
-            (Path(folder) / name).write_text(plain["tokenizer"][name], encoding="utf-8")
-        estimator.tokenizer_ = load_tokenizer(folder)
+    estimator.tokenizer_ = _tokenizer_of(plain["tokenizer"])
     encoder = None if plain["encoder"] is None else json.loads(plain["encoder"])
     weights = {name: torch.from_numpy(np.array(value)) for name, value in plain["weights"].items()}  # may be read-only
     estimator.module_ = _make_module(estimator, encoder, weights, plain["labels_per_update"])
@@ -307,6 +318,16 @@ def _plain_tokenizer(tokenizer: Any) -> dict[str, str]:
     with tempfile.TemporaryDirectory() as folder:
         tokenizer.save_pretrained(folder)
         return {name: (Path(folder) / name).read_text(encoding="utf-8") for name in _TOKENIZER}
+
+
+def _tokenizer_of(texts: Mapping[str, str]) -> Any:
+    """Return the tokenizer of such files, and of no other that may lie beside them."""
+    from ._encoders import load_tokenizer
+
+    with tempfile.TemporaryDirectory() as folder:
+        for name in _TOKENIZER:
+            (Path(folder) / name).write_text(texts[name], encoding="utf-8")
+        return load_tokenizer(folder)
 
 
 def _sha256(file: Path) -> str:

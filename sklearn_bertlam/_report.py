@@ -150,7 +150,7 @@ def multilabel_report(
     InvalidTargetError
         If y_true is not a complete indicator. It is a ValueError.
     ValueError
-        If y_score has another shape or is not between 0 and 1.
+        If y_score has another shape or is not between 0 and 1, or two labels have the same name.
 
     Examples
     --------
@@ -190,6 +190,8 @@ def _names(label_names: Sequence | None, columns: list | None, n_labels: int) ->
     names = list(range(n_labels) if columns is None else columns) if label_names is None else list(label_names)
     if len(names) != n_labels:
         raise ValueError(f"label_names has {len(names)} names but y_true has {n_labels} columns.")
+    if len(set(names)) < n_labels:
+        raise ValueError("label_names holds a name twice. Give each label a name of its own.")
     return names
 
 

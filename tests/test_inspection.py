@@ -4,6 +4,7 @@ import copy
 import io
 import json
 import shutil
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -176,6 +177,22 @@ def test_every_attention_can_be_explained(make_classifier, attention):
         np.testing.assert_allclose(found.attention, np.broadcast_to(found.attention[0], (3, 5)))
 
 
+def test_words_do_not_grow_together_where_one_is_taken_out(explained):
+    text = "printer-fire"
+    (found,) = explained.explain([text], labels=["printer"], influence=True)
+    expected = explained.decision_function([text]) - explained.decision_function(["printer fire"])
+    assert found.words == ["printer", "-", "fire"]
+    np.testing.assert_allclose(found.influence[0, 1], expected[0, 0], atol=1e-5)
+
+
+def test_a_page_without_weights_says_so(make_classifier, tmp_path):
+    (found,) = make_classifier(attention="cls").fit(TEXTS, Y).explain(["thank you"])
+    page = found.to_html()
+    assert "no attention per label" in page
+    assert "<script" not in page
+    assert '<span class="word">thank</span>' in page
+
+
 def test_unknown_labels_are_answered_with_near_ones(explained, make_classifier):
     assert explained.explain(["fire"], labels=[])[0].probabilities.shape == (0,)
     with pytest.raises(ValueError, match="There is no label 'printr'. Did you mean 'printer'"):
@@ -303,6 +320,30 @@ def test_labels_are_drawn(draw, explained):
     row, column = LABELS.index(missed), LABELS.index(instead)
     assert count == ((Y[:, row] > wrong[:, row]) & (Y[:, column] < wrong[:, column])).sum() > 0
     assert LabelReportDisplay.from_predictions(Y, Y).worst_confusions() == []
+    np.testing.assert_array_equal(LabelReportDisplay.from_estimator(explained, TEXTS[:4], Y[:4]).counts, Y.sum(axis=0))
+
+
+def test_labels_are_told_by_name(draw):
+    truth = pd.DataFrame(Y, columns=LABELS)
+    predicted = truth[LABELS[::-1]]
+    counts = pd.Series([3, 2, 1], index=LABELS[::-1])
+    display = LabelReportDisplay.from_predictions(truth, predicted, train_counts=counts)
+    np.testing.assert_array_equal(display.f1, 1)
+    np.testing.assert_array_equal(display.counts, [1, 2, 3])
+
+
+def test_reports_refuse_two_labels_of_one_name():
+    with pytest.raises(ValueError, match="a name twice"):
+        multilabel_report(Y, Y, ["a", "b", "a"])
+
+
+def test_displays_take_odd_names_and_empty_histories(draw):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert TrainingHistoryDisplay([]).plot().ax_.get_legend() is None
+    title = ThresholdDisplay.from_predictions(Y, Y, name="$x^$").ax_.title
+    title.figure.canvas.draw()
+    assert title.get_text() == "$x^$"
     shuffled = pd.DataFrame(Y, columns=LABELS)[LABELS[::-1]]
     right = LabelReportDisplay.from_predictions(shuffled, Y, label_names=LABELS)
     assert right.worst_confusions() == []

@@ -15,6 +15,7 @@ from sklearn.exceptions import NotFittedError
 from skorch.callbacks import Callback
 
 from sklearn_bertlam import BertLamClassifier
+from sklearn_bertlam._persistence import _checksum
 from sklearn_bertlam.baselines import (
     BERTClassifier,
     CNNRNNClassifier,
@@ -183,13 +184,51 @@ def test_damaged_folders_are_refused(saved, name, damage):
         ({"files": None}, "does not list the files"),
         ({"parameters": {"attention": "everything"}}, "cannot be loaded.*attention"),
         ({"facts": {}}, "cannot be loaded"),
+        ({"class_count": [1, 2]}, r"not of the same number of labels: \[2, 3\]"),
+        ({"tuned_threshold": [0.5]}, r"not of the same number of labels: \[1, 3\]"),
     ],
 )
 def test_foreign_configurations_are_refused(saved, change, message):
-    config = json.loads((saved / "estimator.json").read_text()) | change
-    (saved / "estimator.json").write_text(json.dumps(config))
+    rewrite(saved, change)
     with pytest.raises(SavedModelError, match=message):
         BertLamClassifier.load(saved)
+
+
+def rewrite(folder, change):
+    """Change estimator.json as somebody would who knows the format."""
+    config = json.loads((folder / "estimator.json").read_text()) | change
+    (folder / "estimator.json").write_text(json.dumps(config | {"checksum": _checksum(config)}))
+
+
+def test_an_edited_number_is_noticed(saved):
+    file = saved / "estimator.json"
+    file.write_text(file.read_text().replace('"batch_size": ', '"batch_size": 1'))
+    with pytest.raises(SavedModelError, match="estimator.json is not the file that was saved"):
+        BertLamClassifier.load(saved)
+
+
+def test_folders_neither_hold_nor_set_paths_to_write_to(make_classifier, tmp_path):
+    clf = make_classifier(checkpoint_dir=tmp_path / "mine").fit(TEXTS, Y)
+    clf.save(tmp_path / "model")
+    assert "mine" not in (tmp_path / "model" / "estimator.json").read_text()
+    parameters = json.loads((tmp_path / "model" / "estimator.json").read_text())["parameters"]
+    rewrite(tmp_path / "model", {"parameters": parameters | {"checkpoint_dir": "/etc"}})
+    assert BertLamClassifier.load(tmp_path / "model").checkpoint_dir is None
+
+
+def test_only_the_tokenizer_that_was_saved_is_read(saved):
+    expected = BertLamClassifier.load(saved).predict_proba(TEXTS)
+    (saved / "added_tokens.json").write_text(json.dumps({"printer": 0}))
+    (saved / "special_tokens_map.json").write_text(json.dumps({"unk_token": "printer"}))
+    with pytest.warns(UserWarning, match="not read: added_tokens.json, special_tokens_map.json"):
+        loaded = BertLamClassifier.load(saved)
+    np.testing.assert_array_equal(loaded.predict_proba(TEXTS), expected)
+
+
+def test_a_device_that_is_not_there_is_not_the_fault_of_the_folder(saved):
+    with pytest.raises(ValueError, match="device") as caught:
+        BertLamClassifier.load(saved, device="cuda:99")
+    assert not isinstance(caught.value, SavedModelError)
 
 
 def test_what_is_not_a_saved_estimator_is_refused(tmp_path, tiny_encoder):
