@@ -18,7 +18,7 @@ import torch
 from .exceptions import CheckpointError
 
 _NAME = "checkpoint.pt"
-_FORMAT = 2
+_FORMAT = 3
 _LONGEST_SHOWN = 200
 
 

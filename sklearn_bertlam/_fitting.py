@@ -116,7 +116,6 @@ class Fitting:
         self._check_checkpoints()
 
         device = resolve_device(estimator.device)
-        precision = resolve_precision(estimator.precision, device)
         warn_of_slow_precision(estimator.precision, device, stacklevel=5)
         estimator.classes_, estimator.n_labels_, estimator.sparse_output_ = labels, len(labels), targets.is_sparse
         estimator.device_, estimator._precision = str(device), estimator.precision
@@ -133,10 +132,12 @@ class Fitting:
             own_seed = make_random_state(estimator.random_state).randint(2**31 - 1) if saved is None else saved["seed"]
             seed = int(agreed(own_seed, device))
             random_state = np.random.RandomState(seed)
-            precision = torch.bfloat16 if agreed(precision == torch.bfloat16, device) else torch.float32
+            is_bfloat16 = resolve_precision(estimator.precision, device) == torch.bfloat16
+            is_bfloat16 = is_bfloat16 if saved is None else saved["is_bfloat16"]  # "auto" measures, which is not exact
+            precision = torch.bfloat16 if agreed(is_bfloat16, device) else torch.float32
             with isolated_torch_random_state(random_state, device):
                 data = self._tokenized(texts, targets.matrix, weights)
-                checkpoints = None if file is None else self._checkpoints(file, saved, data, seed)
+                checkpoints = None if file is None else self._checkpoints(file, saved, data, seed, is_bfloat16)
                 self._train(data, random_state, precision, checkpoints)
         self._count(targets.matrix)
 
@@ -323,7 +324,7 @@ class Fitting:
             return self.estimator._epoch_range.epochs(n_texts, self.estimator.batch_size)
         return self.estimator.max_epochs
 
-    def _checkpoints(self, file: CheckpointFile, saved: dict | None, data: TextDataset, seed: int) -> Any:
+    def _checkpoints(self, file: CheckpointFile, saved: dict | None, data: TextDataset, seed: int, is_bfloat16: bool) -> Any:
         from ._checkpoints import describe, fingerprint
         from ._net import Checkpoints
 
@@ -336,7 +337,7 @@ class Fitting:
         identity = parameters | labels | {"the data": fingerprint(*arrays, data.sample_weight)}
         if saved is not None:
             file.check(saved["identity"], identity)
-        return Checkpoints(file, {"identity": identity, "seed": seed}, saved)
+        return Checkpoints(file, {"identity": identity, "seed": seed, "is_bfloat16": is_bfloat16}, saved)
 
     # ----------------------------------------------------------------------------------------------------------- threshold
 

@@ -11,7 +11,7 @@ import pytest
 from conftest import TEXTS, Y
 from skorch.callbacks import Callback
 
-from sklearn_bertlam import _net
+from sklearn_bertlam import _net, _runtime
 from sklearn_bertlam._checkpoints import CheckpointFile
 from sklearn_bertlam.exceptions import CheckpointError, TrainingInterruptedWarning
 
@@ -53,6 +53,18 @@ def test_a_killed_training_ends_with_the_same_model(
     assert again.best_epoch_ == undisturbed.best_epoch_
     saved = n_updates if seconds == 0 else (n_updates - 1) // 3 * 3  # an epoch has 3 updates
     assert seen.n_updates == 12 - saved
+
+
+def test_training_goes_on_in_the_precision_in_which_it_began(make_classifier, tmp_path, monkeypatch):
+    parameters = PARAMETERS | {"precision": "auto", "device": "cpu"}
+    monkeypatch.setattr(_runtime, "_cpu_gains_from_bfloat16", lambda: True)
+    undisturbed = make_classifier(**parameters).fit(TEXTS, Y)
+    with pytest.raises(PowerCutError):
+        make_classifier(checkpoint_dir=tmp_path, callbacks=[StopAt(4)], **parameters).fit(TEXTS, Y)
+    monkeypatch.setattr(_runtime, "_cpu_gains_from_bfloat16", lambda: False)  # another measurement, another result
+    again = make_classifier(checkpoint_dir=tmp_path, **parameters).fit(TEXTS, Y)
+    for name, weights in undisturbed.module_.state_dict().items():
+        np.testing.assert_array_equal(again.module_.state_dict()[name], weights, err_msg=name)
 
 
 class CountUpdates(Callback):
