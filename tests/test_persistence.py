@@ -5,6 +5,7 @@ import os
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -152,6 +153,14 @@ def test_a_save_that_fails_leaves_nothing_behind(saved, make_classifier, monkeyp
             clf.save(saved.parent / name, overwrite=True)
     assert [path.name for path in saved.parent.iterdir()] == ["model"]
     BertLamClassifier.load(saved)
+
+
+def test_folders_of_earlier_versions_are_read():
+    """There is one folder for each format; predictions are those of the version that wrote it."""
+    loaded = BertLamClassifier.load(Path(__file__).parent / "saved" / "format-1", device="cpu")
+    assert loaded.classes_.tolist() == LABELS
+    expected = [[0.95830, 0.18582, 0.02505], [0.15171, 0.90330, 0.04141]]
+    np.testing.assert_allclose(loaded.predict_proba(TEXTS[:2]), expected, atol=1e-4)
 
 
 # ---------------------------------------------------------------------------------------------------- what is not loaded
