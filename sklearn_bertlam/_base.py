@@ -295,8 +295,8 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
         """Write the fitted estimator to a folder, without pickle.
 
         The folder holds JSON, the weights as safetensors and the tokenizer. It is there completely or not at all. Parameters
-        that JSON cannot hold, such as callbacks, are left out with a warning. What ``optimize_for_inference`` chose is not
-        saved.
+        that JSON cannot hold, such as callbacks, are left out with a warning. So are the 8-bit integers of
+        ``optimize_for_inference``, without one.
 
         Parameters
         ----------

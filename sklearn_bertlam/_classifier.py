@@ -562,10 +562,11 @@ class BertLamClassifier(NeuralTextClassifier):
         return Int8Linears(self._input_ranges) if self._input_ranges is not None and has_int8() else None
 
     def optimize_for_inference(self, X, y=None):
-        """Predict faster on a CPU from now on, with 8-bit integers where that is faster on this processor.
+        """Predict faster on a CPU from now on, with 8-bit integers or bfloat16 where that is faster on this processor.
 
-        Both ways of computing are timed on ``X``, and what was measured is printed. The estimator is used as before, and the
-        choice is kept when it is pickled. ``fit`` takes it back.
+        8-bit integers, and bfloat16 where ``precision="float32"`` was asked for and the processor has it, are timed on ``X``
+        beside what is used so far, and what was measured is printed. The estimator is used as before, and the choice is kept
+        when it is pickled. ``fit`` takes it back.
 
         Parameters
         ----------
@@ -573,14 +574,14 @@ class BertLamClassifier(NeuralTextClassifier):
             Some hundred typical texts, which need not have been in the training data. The ranges of the integers come from
             the first 256.
         y : {array-like, sparse matrix, DataFrame} of shape (n_texts, n_labels), optional
-            The labels of these texts, to measure what the integers cost in micro-F1; they are not used where that is more
+            The labels of these texts, to measure what the change costs in micro-F1; it is not made where that is more
             than 0.005. Without labels, the predictions from before take their place, and speed alone decides.
 
         Returns
         -------
         self : object
             The same estimator. Its ``inference_`` is a dict of "precision", "documents_per_second" and "f1_micro", the
-            latter two with a value for either precision.
+            latter two with a value for each precision.
 
         Raises
         ------
@@ -592,15 +593,17 @@ class BertLamClassifier(NeuralTextClassifier):
         .. [1] G. Xiao et al., "SmoothQuant: Accurate and Efficient Post-Training Quantization for Large Language Models",
            ICML 2023.
         """
-        from ._optimization import compare_with_int8
+        from ._optimization import compare_precisions
 
         check_is_fitted(self)
         texts = check_texts(X)
         targets = None if y is None else in_order_of(check_targets(y, len(texts)), self.classes_.tolist()).matrix
         if targets is not None and targets.shape[1] != self.n_labels_:
             raise InvalidTargetError(f"y has {targets.shape[1]} columns but the classifier knows {self.n_labels_} labels.")
-        self._input_ranges, self.inference_ = compare_with_int8(self, texts, targets)
+        self._input_ranges, self.inference_ = compare_precisions(self, texts, targets)
         self._prepared = None
+        if self.inference_["precision"] == "bfloat16":
+            self._precision = "bfloat16"
         fastest, speed, f1 = (self.inference_[key] for key in ("precision", "documents_per_second", "f1_micro"))
         lines = [f"{name}: {speed[name]:.0f} documents/s, micro-F1 {f1[name]:.4f}" for name in speed]
         print(*lines, f"Predictions now use {fastest}.", sep="\n")  # noqa: T201

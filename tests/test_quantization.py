@@ -8,7 +8,7 @@ import torch
 from conftest import LABELS, TEXTS, Y
 from sklearn.base import clone
 
-from sklearn_bertlam import _optimization
+from sklearn_bertlam import _optimization, _runtime
 from sklearn_bertlam._quantization import InputRanges, Int8Linears, has_int8
 
 needs_int8 = pytest.mark.skipif(not has_int8(), reason="this build of torch has no 8-bit operators")
@@ -41,7 +41,8 @@ def test_integers_come_close_to_the_exact_layers(then):
 
 
 @pytest.fixture
-def own_copy(fitted):
+def own_copy(fitted, monkeypatch):
+    monkeypatch.setattr(_runtime, "_cpu_gains_from_bfloat16", lambda: False)
     return pickle.loads(pickle.dumps(fitted))
 
 
@@ -79,6 +80,18 @@ def test_integers_that_cost_accuracy_are_not_used(own_copy, int8_is_faster, monk
     monkeypatch.setattr(_optimization, "_micro_f1", lambda *_: next(f1))
     own_copy.optimize_for_inference(TEXTS, Y)
     assert own_copy.inference_["precision"] == "float32"
+
+
+def test_bfloat16_is_used_where_it_is_fastest(own_copy, monkeypatch):
+    monkeypatch.setattr(_runtime, "_cpu_gains_from_bfloat16", lambda: True)
+    ticks = iter(np.cumsum([0.0, 2.0, 0.0, 1.0, 0.0, 3.0] * 100))
+    monkeypatch.setattr(_optimization.time, "perf_counter", lambda: next(ticks))
+    expected = own_copy.predict_proba(TEXTS)
+    own_copy.optimize_for_inference(TEXTS)
+    assert own_copy.inference_["precision"] == "bfloat16"
+    assert 0 < np.abs(own_copy.predict_proba(TEXTS) - expected).max() < 0.05
+    own_copy.set_params(label_names=LABELS).fit(TEXTS, Y)
+    np.testing.assert_array_equal(own_copy.predict_proba(TEXTS), expected)
 
 
 def test_the_faster_way_is_kept(own_copy, monkeypatch):
