@@ -17,10 +17,20 @@ import json, os, sys
 import numpy as np
 import torch
 torch.set_num_threads(1)
+from skorch.callbacks import Callback
 from sklearn_bertlam import BertLamClassifier, baselines
+class KeepFirstGradients(Callback):
+    gradients = ()
+    def on_grad_computed(self, net, named_parameters, **kwargs):
+        if len(self.gradients) == 0:
+            known = [parameter.grad.flatten() for _, parameter in named_parameters if parameter.grad is not None]
+            self.gradients = torch.cat(known).numpy()
 name, texts, y, settings, out = json.load(open(sys.argv[1]))
+first = KeepFirstGradients()
+settings |= {"callbacks": [first]} if name == "BertLamClassifier" else {}
 clf = getattr(baselines, name, BertLamClassifier)(**settings).fit(texts, np.array(y))
-np.savez(f"{out}/{os.environ.get('RANK', 'alone')}.npz", proba=clf.predict_proba(texts), loss=clf.history_[-1]["loss"])
+np.savez(f"{out}/{os.environ.get('RANK', 'alone')}.npz", proba=clf.predict_proba(texts), loss=clf.history_[-1]["loss"],
+         gradients=first.gradients)
 assert not torch.distributed.is_initialized()
 """
 
@@ -71,6 +81,9 @@ def test_two_processes_end_where_one_does(run):
     settings = {"random_state": 0, "dropout": 0.0}
     (alone,) = run(1, **settings)
     first, second = run(2, **settings)
+    np.testing.assert_array_equal(first["gradients"], second["gradients"])
+    largest = np.abs(alone["gradients"]).max()
+    np.testing.assert_allclose(first["gradients"], alone["gradients"], atol=1e-5 * largest)
     np.testing.assert_array_equal(first["proba"], second["proba"])
     np.testing.assert_allclose(first["proba"], alone["proba"], atol=1e-4)
     np.testing.assert_allclose(first["loss"], alone["loss"], rtol=0.01)  # its mean weighs batches by the process's share
