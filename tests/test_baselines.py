@@ -66,8 +66,13 @@ def test_results_have_the_shape_and_type_of_the_targets(make, system):
     assert predicted.shape == probabilities.shape == Y.shape
     assert set(np.unique(predicted)) <= {0, 1}
     assert ((probabilities >= 0) & (probabilities <= 1)).all()
-    sparse = clone(clf).fit(TEXTS, sp.csr_array(Y)).predict(TEXTS)
-    assert sp.issparse(sparse) and sparse.shape == Y.shape
+
+
+def test_sparse_targets_give_the_model_of_dense_ones(make, system):
+    dense, sparse = make(system).fit(TEXTS, Y), make(system).fit(TEXTS, sp.csr_array(Y))
+    assert sp.issparse(sparse.predict(TEXTS))
+    np.testing.assert_array_equal(sparse.predict(TEXTS).toarray(), dense.predict(TEXTS))
+    np.testing.assert_array_equal(sparse.predict_proba(TEXTS), dense.predict_proba(TEXTS))
 
 
 def test_predictions_do_not_depend_on_company(make, system, tolerance):

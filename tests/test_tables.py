@@ -112,6 +112,8 @@ def test_neural_systems_are_run_with_the_shared_settings(folder, tmp_path, tiny_
     assert tables(folder, out, *options, "--seeds", "0", "1") == 0
     summary = json.loads((out / "results.json").read_text())["summary"]
     assert {row["seeds"] for row in summary.values()} == {2}
+    assert summary["text-cnn"]["f1_macro_sd"] is not None
+    assert "## Standard deviation over seeds" in (out / "results.md").read_text()
     assert summary["text-cnn"]["difference"] == pytest.approx(
         summary["text-cnn"]["f1_micro"] - summary["label-wise"]["f1_micro"]
     )

@@ -15,6 +15,7 @@ from ..systems import SYSTEMS
 
 _TABLES = {"aapd": "Table I", "rcv1-v2": "Table II"}
 _SCORES = ("precision_micro", "recall_micro", "f1_micro")
+_MORE_SCORES = ("f1_macro", "hamming_loss", "average_precision_micro")
 _COSTS = [key for key in COLUMNS if key not in _SCORES]
 _HOW = """\
 - Every system learns from the same documents in a process of its own; what is chosen is chosen on val, and {split} is
@@ -31,7 +32,7 @@ _HOW = """\
 def summarise(
     results: dict[str, dict[int, dict[str, Any]]], reference: str, with_intervals: bool = True
 ) -> dict[str, dict[str, Any]]:
-    """Return a row for every system: means over seeds, and for micro-F1 spread, interval and paired difference."""
+    """Return a row for every system: means and spread over seeds, and interval and paired difference of micro-F1."""
     counts = {name: np.array([run["counts"] for run in runs.values()]) for name, runs in results.items()}
     resampled = bootstrap_micro_f1(counts) if with_intervals else {}
     rows = {}
@@ -40,7 +41,8 @@ def summarise(
         row: dict[str, Any] = {key: float(np.mean([one[key] for one in metrics])) for key in metrics[0]}
         row["seeds"] = len(metrics)
         row["commit"] = ", ".join(sorted({run.get("commit") or "not recorded" for run in runs.values()}))
-        row["f1_micro_sd"] = float(np.std([one["f1_micro"] for one in metrics], ddof=1)) if len(metrics) > 1 else None
+        for key in (*_SCORES, *_MORE_SCORES):
+            row[f"{key}_sd"] = float(np.std([one[key] for one in metrics], ddof=1)) if len(metrics) > 1 else None
         if with_intervals:
             row["f1_micro_interval"] = interval(resampled[name])
         rows[name] = row
@@ -112,6 +114,11 @@ def markdown(
             "## More, and what it costs",
             markdown_table({SYSTEMS[name].title: row for name, row in rows.items()}, costs),
         ]
+    repeated = {name: row for name, row in rows.items() if row["seeds"] > 1}
+    if repeated:
+        columns = {f"{key}_sd": COLUMNS[key] for key in (*_SCORES, *_MORE_SCORES)}
+        spread = {SYSTEMS[name].title: {key: f"{row[key]:.4f}" for key in columns} for name, row in repeated.items()}
+        parts += ["## Standard deviation over seeds", markdown_table(spread, columns)]
     if failures:
         parts += ["## Failed", "\n".join(f"- {name}: {reason}" for name, reason in failures.items())]
     how = _HOW.format(split=split, reference=SYSTEMS[reference].title, max_length=settings["max_length"])
