@@ -265,7 +265,8 @@ def _open_session(onnxruntime: Any, path: str, n_threads: int | None) -> Any:
     try:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the errors of onnxruntime have no common base
-        raise incomplete_file(path, str(error).strip()) from error
+        newer = f"or newer than onnxruntime {onnxruntime.__version__} knows, which then has to be updated: "
+        raise incomplete_file(path, newer + str(error).strip()) from error
 
 
 def _default_threads() -> int:

@@ -322,6 +322,13 @@ def test_truncated_file(path, tmp_path, part):
     refused(tmp_path / "model.onnx", "truncated, damaged or not an ONNX model")
 
 
+def test_a_file_of_a_newer_onnx_asks_for_a_newer_runtime(path, tmp_path):
+    model = onnx.load(path)
+    model.ir_version = 99
+    onnx.save(model, tmp_path / "model.onnx")
+    refused(tmp_path / "model.onnx", "newer than onnxruntime .*has to be updated")
+
+
 def test_model_of_something_else(tmp_path):
     tensor = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1])
     result = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1])
