@@ -57,9 +57,14 @@ def _portable(word: str) -> str:
 
 
 def commit() -> str | None:
-    """Return the state of the code, where it lies in a clone of its repository."""
-    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    """Return the state of the code, where it lies in a clone of its repository; "-dirty" if it was changed since."""
     try:
-        return subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True).stdout.strip()
+        changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)docs/results")
+        return _git("rev-parse", "--short", "HEAD") + ("-dirty" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+def _git(*arguments: str) -> str:
+    root = Path(__file__).parents[1]
+    return subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=True).stdout.strip()
