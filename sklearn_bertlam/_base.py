@@ -38,6 +38,7 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
     module_: Any
     _prepared: dict[str, Any] | None = None  # what predictions share, made by the first of them
     _input_ranges: list | None = None
+    _inference_precision: str | None = None  # instead of that of training
     _expected_threshold: float | None = None  # known before training
     _n_word_pieces = 0  # where counts of them have no say
     long_text = "truncate"
@@ -188,7 +189,7 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
         from ._tokens import tokenize_ahead
 
         device = torch.device(self.device_)
-        precision = resolve_precision(self._precision, device)
+        precision = resolve_precision(self._inference_precision or self._precision, device)
         if self._prepared is None:  # after unpickling
             self._prepared = prepared(self.module_, device, precision, self._make_linear())
         shared = self._prepared
@@ -294,9 +295,10 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
     def save(self, folder, *, overwrite=False):
         """Write the fitted estimator to a folder, without pickle.
 
-        The folder holds JSON, the weights as safetensors and the tokenizer. It is there completely or not at all. Parameters
-        that JSON cannot hold, such as callbacks, are left out with a warning. So are the 8-bit integers of
-        ``optimize_for_inference``, without one.
+        The folder holds JSON, the weights as safetensors and the tokenizer. It is there completely or not at all; where it
+        replaces another one and the process is killed between two renames, ``load`` names the place of the old one.
+        Parameters that JSON cannot hold, such as callbacks, are left out with a warning; ``checkpoint_dir``, ``device`` and
+        what ``optimize_for_inference`` chose are of this machine and left out without one.
 
         Parameters
         ----------

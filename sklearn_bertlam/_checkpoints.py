@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ._files import flush_folder
 from .exceptions import CheckpointError
 
 _NAME = "checkpoint.pt"
@@ -73,6 +74,7 @@ class CheckpointFile:
                 file.flush()
                 os.fsync(file.fileno())
             part.replace(self.path)
+            flush_folder(self.path.parent)
         finally:
             part.unlink(missing_ok=True)
 

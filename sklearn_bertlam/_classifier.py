@@ -121,8 +121,9 @@ class BertLamClassifier(NeuralTextClassifier):
     checkpoint_dir : str, path-like or None, default=None
         A folder to which fit saves its state after every epoch and every ten minutes: one folder for one training, so not
         for cross-validation. If fit is killed, the same call with the same data goes on from there (on a CPU to the same
-        model, to the bit; callbacks start anew). Once it has ended, the same call gives the same model at once: delete
-        the folder to train anew. Not with several processes, nor where ``warm_start`` goes on.
+        model, to the bit; callbacks start anew), on a device of the same kind in the precision in which it began. What comes
+        before the first update is not saved. Once it has ended, the same call gives the same model at once: delete the
+        folder to train anew. Not with several processes, nor where ``warm_start`` goes on.
     callbacks : list of skorch callbacks or None, default=None
         Passed to the training loop. While it runs, the network's embedding table and token ids are those of the word-pieces
         that occur.
@@ -564,9 +565,9 @@ class BertLamClassifier(NeuralTextClassifier):
     def optimize_for_inference(self, X, y=None):
         """Predict faster on a CPU from now on, with 8-bit integers or bfloat16 where that is faster on this processor.
 
-        8-bit integers, and bfloat16 where ``precision="float32"`` was asked for and the processor has it, are timed on ``X``
-        beside what is used so far, and what was measured is printed. The estimator is used as before, and the choice is kept
-        when it is pickled. ``fit`` takes it back.
+        8-bit integers, and bfloat16 where ``precision="float32"`` was asked for and the processor gains from it, are timed
+        on ``X`` beside the precision of training, and what was measured is printed. The estimator is used as before, and the
+        choice is kept when it is pickled. ``fit`` takes it back.
 
         Parameters
         ----------
@@ -602,8 +603,7 @@ class BertLamClassifier(NeuralTextClassifier):
             raise InvalidTargetError(f"y has {targets.shape[1]} columns but the classifier knows {self.n_labels_} labels.")
         self._input_ranges, self.inference_ = compare_precisions(self, texts, targets)
         self._prepared = None
-        if self.inference_["precision"] == "bfloat16":
-            self._precision = "bfloat16"
+        self._inference_precision = "auto" if self.inference_["precision"] == "bfloat16" else None
         fastest, speed, f1 = (self.inference_[key] for key in ("precision", "documents_per_second", "f1_micro"))
         lines = [f"{name}: {speed[name]:.0f} documents/s, micro-F1 {f1[name]:.4f}" for name in speed]
         print(*lines, f"Predictions now use {fastest}.", sep="\n")  # noqa: T201

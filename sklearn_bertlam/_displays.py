@@ -409,7 +409,8 @@ class LabelReportDisplay(_Display):
         check_is_fitted(estimator)
         if train_counts is None:
             train_counts = getattr(estimator, "class_count_", None)
-        names, predicted = getattr(estimator, "classes_", None), estimator.predict(X)
+        classes, predicted = getattr(estimator, "classes_", None), estimator.predict(X)
+        names = classes if isinstance(classes, np.ndarray) else None  # MultiOutputClassifier has a list of arrays
         y = _in_order(y, predicted.shape[0], estimator)
         return cls.from_predictions(y, predicted, label_names=names, train_counts=train_counts, ax=ax)
 
@@ -436,8 +437,8 @@ class LabelReportDisplay(_Display):
         """
         n = y_pred.shape[0] if hasattr(y_pred, "shape") else len(y_pred)
         targets = check_named_targets(y_true, n, label_names)
-        names = targets.columns if label_names is None else list(label_names)
-        predicted = check_named_targets(y_pred, n, names).matrix.toarray()
+        predicted = check_named_targets(y_pred, n, targets.columns or label_names).matrix.toarray()
+        names = targets.columns if label_names is None else label_names
         report = multilabel_report(targets.matrix, predicted, names, n_bootstraps=0)
         truth = targets.matrix.toarray() == 1
         missed, wrong = (truth & (predicted != 1)).astype(float), (~truth & (predicted == 1)).astype(float)
@@ -493,7 +494,7 @@ class LabelReportDisplay(_Display):
 
 
 def _counts_in_order(counts: Any, names: list) -> np.ndarray:
-    by_name = hasattr(counts, "loc") and set(counts.index) == set(names)
+    by_name = hasattr(counts, "loc") and not set(counts.index).isdisjoint(names)
     return np.asarray(counts.loc[names] if by_name else counts)
 
 

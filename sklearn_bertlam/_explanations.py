@@ -41,8 +41,8 @@ class Explanation:
         were cut off. Rows sum to 1. Attention shows where the network looked, and not what the answer depends on: a word
         can weigh much and change nothing. None for ``attention="cls"``.
     influence : ndarray of shape (k, W), or None
-        How much the logit of the label falls when the word is taken out of the text, with a space in its place where its
-        neighbours would grow together: positive where the word speaks for the label, negative where it speaks against it.
+        How much the logit of the label falls when the word is taken out of the text, with a space in its place where there
+        is none on either side: positive where the word speaks for the label, negative where it speaks against it.
         None unless asked for.
     """
 
@@ -167,5 +167,5 @@ def _influence(estimator: Any, text: str, spans: list[tuple[int, int]], logits: 
 
 def _without(text: str, start: int, stop: int) -> str:
     before, after = text[:start], text[stop:]
-    grow_together = before[-1:].isalnum() and after[:1].isalnum()
-    return f"{before} {after}" if grow_together else before + after
+    would_grow_together = before[-1:].strip() and after[:1].strip()
+    return f"{before} {after}" if would_grow_together else before + after

@@ -132,12 +132,15 @@ class Fitting:
             own_seed = make_random_state(estimator.random_state).randint(2**31 - 1) if saved is None else saved["seed"]
             seed = int(agreed(own_seed, device))
             random_state = np.random.RandomState(seed)
-            is_bfloat16 = resolve_precision(estimator.precision, device) == torch.bfloat16
-            is_bfloat16 = is_bfloat16 if saved is None else saved["is_bfloat16"]  # "auto" measures, which is not exact
+            if saved is not None and saved["device"] == device.type:
+                is_bfloat16 = saved["is_bfloat16"]  # "auto" measures, and may come out otherwise
+            else:
+                is_bfloat16 = resolve_precision(estimator.precision, device) == torch.bfloat16
             precision = torch.bfloat16 if agreed(is_bfloat16, device) else torch.float32
             with isolated_torch_random_state(random_state, device):
                 data = self._tokenized(texts, targets.matrix, weights)
-                checkpoints = None if file is None else self._checkpoints(file, saved, data, seed, is_bfloat16)
+                facts = {"seed": seed, "device": device.type, "is_bfloat16": is_bfloat16}
+                checkpoints = None if file is None else self._checkpoints(file, saved, data, facts)
                 self._train(data, random_state, precision, checkpoints)
         self._count(targets.matrix)
 
@@ -202,7 +205,8 @@ class Fitting:
         estimator._built_with = {name: value for name, value in given.items() if name not in _NOT_OF_THE_NETWORK}
 
     def _forget_measurements(self) -> None:
-        self.estimator._prepared = self.estimator._input_ranges = None
+        for name in ("_prepared", "_input_ranges", "_inference_precision"):
+            setattr(self.estimator, name, None)
         for name in ("inference_", "_tuned_threshold"):
             self.estimator.__dict__.pop(name, None)
 
@@ -324,7 +328,7 @@ class Fitting:
             return self.estimator._epoch_range.epochs(n_texts, self.estimator.batch_size)
         return self.estimator.max_epochs
 
-    def _checkpoints(self, file: CheckpointFile, saved: dict | None, data: TextDataset, seed: int, is_bfloat16: bool) -> Any:
+    def _checkpoints(self, file: CheckpointFile, saved: dict | None, data: TextDataset, facts: dict[str, Any]) -> Any:
         from ._checkpoints import describe, fingerprint
         from ._net import Checkpoints
 
@@ -337,7 +341,7 @@ class Fitting:
         identity = parameters | labels | {"the data": fingerprint(*arrays, data.sample_weight)}
         if saved is not None:
             file.check(saved["identity"], identity)
-        return Checkpoints(file, {"identity": identity, "seed": seed, "is_bfloat16": is_bfloat16}, saved)
+        return Checkpoints(file, {"identity": identity, **facts}, saved)
 
     # ----------------------------------------------------------------------------------------------------------- threshold
 

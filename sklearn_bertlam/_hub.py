@@ -32,6 +32,8 @@ def push(
         api = HfApi(token=token)
         try:
             api.create_repo(repo_id, private=private, exist_ok=True)
+            if revision is not None and not revision.startswith("refs/"):
+                api.create_branch(repo_id, branch=revision, exist_ok=True)
             commit = api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message=commit_message, revision=revision)
         except Exception as error:  # whatever the network stack of the hub client raises
             raise HubError(f"{repo_id!r} could not be written to the hub: {first_line(error)}") from error

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from ._persistence import OF_THIS_MACHINE
+
 _MOST_LABELS = 200
 
 
@@ -31,7 +33,7 @@ def model_card(estimator: Any, repo_id: str, metrics: Mapping[str, float] | None
         "The threshold is the probability above which `predict` gives a label.",
         _labels(estimator),
         "## Parameters",
-        "\n".join(f"- `{key}`: `{value!r:.200}`" for key, value in estimator.get_params(deep=False).items()),
+        "\n".join(f"- `{key}`: `{value!r:.200}`" for key, value in _parameters(estimator).items()),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -43,6 +45,14 @@ def _header(estimator: Any) -> str:
         name = os.fspath(encoder).partition("@")[0]  # the hub knows no revision here
         lines.append(f"base_model: {json.dumps(name)}")
     return "\n".join(["---", *lines, "---"])
+
+
+def _parameters(estimator: Any) -> dict[str, Any]:
+    """Return the parameters without what is about the machine that the estimator was fitted on."""
+    parameters = {name: value for name, value in estimator.get_params(deep=False).items() if name not in OF_THIS_MACHINE}
+    if os.path.isdir(parameters.get("encoder") or ""):
+        parameters["encoder"] = os.path.basename(os.path.realpath(parameters["encoder"]))
+    return parameters
 
 
 def _module(estimator: Any) -> str:

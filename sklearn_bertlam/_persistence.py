@@ -28,14 +28,15 @@ from typing import Any
 
 import numpy as np
 
-from .exceptions import SavedModelError, UnsavedParameterWarning, first_line
+from ._files import flush_folder
+from .exceptions import SavedModelError, UnsavedParameterWarning
 
 FORMAT = 1
 _CONFIG, _WEIGHTS, _ENCODER = "estimator.json", "model.safetensors", "encoder.json"
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
 FILES = {_CONFIG, _WEIGHTS, _ENCODER, *_TOKENIZER}
 _FILES_OF_A_HUB = {"README.md", ".gitattributes"}
-_OF_THIS_MACHINE = {"checkpoint_dir", "device"}  # parameters that a folder neither holds nor sets
+OF_THIS_MACHINE = {"checkpoint_dir", "device"}  # parameters that a folder neither holds nor sets
 _FACTS = (
     "history_",
     "n_iter_",
@@ -72,6 +73,7 @@ def save(estimator: Any, folder: str | os.PathLike, overwrite: bool) -> None:
         _put_in_place(part, target)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+    flush_folder(target.parent)
 
 
 def _write(estimator: Any, folder: Path) -> None:
@@ -93,6 +95,7 @@ def _write(estimator: Any, folder: Path) -> None:
         with file.open("r+b") as stream:
             os.fsync(stream.fileno())
     folder.chmod(0o755)
+    flush_folder(folder)
 
 
 def _checksum(config: Mapping[str, Any]) -> str:
@@ -118,7 +121,7 @@ def _put_in_place(part: Path, target: Path) -> None:
 def _config(estimator: Any) -> dict[str, Any]:
     from . import __version__
 
-    given = {name: value for name, value in estimator.get_params(deep=False).items() if name not in _OF_THIS_MACHINE}
+    given = {name: value for name, value in estimator.get_params(deep=False).items() if name not in OF_THIS_MACHINE}
     parameters = _plain_values(given)
     for name in sorted(set(given) - set(parameters)):
         warnings.warn(
@@ -185,17 +188,18 @@ def _from_plain(value: Any) -> Any:
 
 def load(cls: type, folder: str | os.PathLike, device: str) -> Any:
     """Return the estimator of a class that a folder holds."""
-    from ._runtime import resolve_device
+    from ._runtime import is_out_of_memory, resolve_device
 
     source, resolved = Path(folder), str(resolve_device(device))
     config = _read_config(source, cls)
     _check_files(source, config)
     try:
-        return _build(cls, source, config, device, resolved)
-    except MemoryError:
-        raise
+        return _build(cls, source, config, str(device), resolved)
     except Exception as error:  # what is raised depends on what the folder holds
-        raise _unreadable(source, f"{type(error).__name__}: {first_line(error)}") from error
+        if isinstance(error, (MemoryError, ImportError)) or is_out_of_memory(error):
+            raise
+        reason = " ".join(str(error).split())
+        raise _unreadable(source, f"{type(error).__name__}: {reason:.300}") from error
 
 
 def _read_config(source: Path, cls: type) -> dict[str, Any]:
@@ -205,10 +209,10 @@ def _read_config(source: Path, cls: type) -> dict[str, Any]:
         raise SavedModelError(f"There is no folder {source}. Give the one that save() has written.{rescued}")
     try:
         config = json.loads((source / _CONFIG).read_text(encoding="utf-8"))
-        saved_format, name = config["format"], config["class"]
+        saved_format, name, is_whole = config["format"], config["class"], config.get("checksum") == _checksum(config)
     except FileNotFoundError as error:
         raise SavedModelError(f"The folder {source} has no {_CONFIG}. It was not written by save().") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise _unreadable(source, f"{_CONFIG} was not written by save(), or is damaged") from error
     if not isinstance(saved_format, int) or saved_format > FORMAT:
         raise SavedModelError(
@@ -217,7 +221,7 @@ def _read_config(source: Path, cls: type) -> dict[str, Any]:
         )
     if name != cls.__name__:
         raise SavedModelError(f"{source} holds a {name}. Load it with {name}.load.")
-    if config.get("checksum") != _checksum(config):
+    if not is_whole:
         raise _unreadable(source, f"{_CONFIG} is not the file that was saved: changed")
     return config
 
@@ -242,7 +246,7 @@ def _build(cls: type, source: Path, config: dict[str, Any], device: str, resolve
 
     from ._validation import object_array
 
-    known = set(cls._get_param_names()) - _OF_THIS_MACHINE  # type: ignore[attr-defined]
+    known = set(cls._get_param_names()) - OF_THIS_MACHINE  # type: ignore[attr-defined]
     parameters = {name: _from_plain(value) for name, value in config["parameters"].items() if name in known}
     estimator = cls(**parameters, device=device)
     estimator._validate_params()
@@ -263,10 +267,11 @@ def _build(cls: type, source: Path, config: dict[str, Any], device: str, resolve
 
 
 def _check_label_lengths(estimator: Any) -> None:
-    tuned = getattr(estimator, "_tuned_threshold", estimator.class_count_)
-    lengths = {len(estimator.classes_), len(estimator.class_count_), len(tuned), estimator.n_labels_}
+    tuned, texts = getattr(estimator, "_tuned_threshold", None), estimator._label_texts
+    known = [values for values in (estimator.classes_, estimator.class_count_, tuned, texts) if values is not None]
+    lengths = {estimator.n_labels_, *map(len, known)}
     if len(lengths) > 1:
-        raise ValueError(f"classes, their counts and thresholds are not of the same number of labels: {sorted(lengths)}")
+        raise ValueError(f"labels, their texts, counts and thresholds are not of the same number: {sorted(lengths)}")
 
 
 # ---------------------------------------------------------------------------------------------- network and tokenizer
@@ -324,9 +329,11 @@ def _tokenizer_of(texts: Mapping[str, str]) -> Any:
     """Return the tokenizer of such files, and of no other that may lie beside them."""
     from ._encoders import load_tokenizer
 
+    model, settings = _TOKENIZER
+    own = {name: value for name, value in json.loads(texts[settings]).items() if not name.endswith("_file")}
     with tempfile.TemporaryDirectory() as folder:
-        for name in _TOKENIZER:
-            (Path(folder) / name).write_text(texts[name], encoding="utf-8")
+        (Path(folder) / model).write_text(texts[model], encoding="utf-8")
+        (Path(folder) / settings).write_text(json.dumps(own), encoding="utf-8")
         return load_tokenizer(folder)
 
 

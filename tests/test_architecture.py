@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LAYERS = [
-    {"exceptions", "_forking", "_cardinality", "_terms"},
+    {"exceptions", "_forking", "_files", "_cardinality", "_terms"},
     {"_attention", "_losses", "_runtime", "_distributed", "_dropout", "_self_attention"},
     {
         "_bert",
@@ -24,8 +24,9 @@ LAYERS = [
     },
     {"_text_encoder", "_embedding_rows", "_word_scores", "_prediction"},
     {"_module", "_multilabel"},
-    {"_net", "onnx", "_onnx_export", "_persistence", "_explanation_page", "_model_card"},
-    {"_explanations", "_fitting", "_hub"},
+    {"_net", "onnx", "_onnx_export", "_persistence", "_explanation_page"},
+    {"_explanations", "_fitting", "_model_card"},
+    {"_hub"},
     {"_base", "_optimization"},
     {"_classifier"},
     {"distributed", "model_selection", "_report"},

@@ -49,6 +49,9 @@ class Hub(BaseHTTPRequestHandler):
                 for file in json.loads(body)["files"]
             ]
             self.answer({"files": files})
+        elif "/branch/" in self.path:
+            self.server.branches.append(self.path.rpartition("/")[2])
+            self.answer({})
         elif "/commit/" in self.path:
             self.commit([json.loads(line) for line in body.splitlines()])
         else:
@@ -94,7 +97,7 @@ class Hub(BaseHTTPRequestHandler):
 def hub(monkeypatch, tmp_path):
     """A hub without any repository."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    server.address, server.commits = f"http://127.0.0.1:{server.server_port}", {}
+    server.address, server.commits, server.branches = f"http://127.0.0.1:{server.server_port}", {}, []
     threading.Thread(target=server.serve_forever, daemon=True).start()
     address_of_files = server.address + "/{repo_id}/resolve/{revision}/{filename}"
     monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", server.address)
@@ -143,6 +146,13 @@ def test_the_model_card_tells_what_was_learned(hub, make_classifier):
     assert "| invoice | about money |" in card
     assert "learned from 12 texts" in card
     assert "- `batch_size`: `4`" in card
+    assert "- `encoder`: `'encoder" in card
+    assert clf.encoder not in card and "checkpoint_dir" not in card
+
+
+def test_a_branch_is_made_where_one_is_named(hub, make_classifier):
+    make_classifier().fit(TEXTS, Y).push_to_hub(REPO, revision="trial", token="secret")
+    assert hub.branches == ["trial"]
 
 
 def test_files_that_do_not_belong_to_a_model_are_not_even_downloaded(hub, make_classifier, tmp_path):

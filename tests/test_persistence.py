@@ -16,7 +16,7 @@ from sklearn.exceptions import NotFittedError
 from skorch.callbacks import Callback
 
 from sklearn_bertlam import BertLamClassifier
-from sklearn_bertlam._persistence import _checksum
+from sklearn_bertlam._persistence import _checksum, _sha256
 from sklearn_bertlam.baselines import (
     BERTClassifier,
     CNNRNNClassifier,
@@ -193,8 +193,13 @@ def test_damaged_folders_are_refused(saved, name, damage):
         ({"files": None}, "does not list the files"),
         ({"parameters": {"attention": "everything"}}, "cannot be loaded.*attention"),
         ({"facts": {}}, "cannot be loaded"),
-        ({"class_count": [1, 2]}, r"not of the same number of labels: \[2, 3\]"),
-        ({"tuned_threshold": [0.5]}, r"not of the same number of labels: \[1, 3\]"),
+        ({"class_count": [1, 2]}, r"not of the same number: \[2, 3\]"),
+        ({"tuned_threshold": [0.5]}, r"not of the same number: \[1, 3\]"),
+        ({"facts": {"_label_texts": ["a", "b"]}}, r"not of the same number: \[2, 3\]"),
+        (
+            {"facts": {"n_labels_": 2, "_label_texts": ["a", "b"]}, "classes": ["a", "b"], "class_count": [1, 2]},
+            r"size mismatch for classifier.weight: .*\[3, 32\].*\[2, 32\]",
+        ),
     ],
 )
 def test_foreign_configurations_are_refused(saved, change, message):
@@ -205,7 +210,10 @@ def test_foreign_configurations_are_refused(saved, change, message):
 
 def rewrite(folder, change):
     """Change estimator.json as somebody would who knows the format."""
-    config = json.loads((folder / "estimator.json").read_text()) | change
+    config = json.loads((folder / "estimator.json").read_text())
+    if change.get("facts"):
+        change = change | {"facts": config["facts"] | change["facts"]}
+    config |= change
     (folder / "estimator.json").write_text(json.dumps(config | {"checksum": _checksum(config)}))
 
 
@@ -234,6 +242,15 @@ def test_only_the_tokenizer_that_was_saved_is_read(saved):
     np.testing.assert_array_equal(loaded.predict_proba(TEXTS), expected)
 
 
+def test_a_tokenizer_is_not_read_from_elsewhere(saved, tmp_path):
+    expected = BertLamClassifier.load(saved).predict_proba(TEXTS)
+    settings = json.loads((saved / "tokenizer_config.json").read_text()) | {"tokenizer_file": str(tmp_path / "other.json")}
+    (saved / "tokenizer_config.json").write_text(json.dumps(settings))
+    files = json.loads((saved / "estimator.json").read_text())["files"]
+    rewrite(saved, {"files": files | {"tokenizer_config.json": _sha256(saved / "tokenizer_config.json")}})
+    np.testing.assert_array_equal(BertLamClassifier.load(saved).predict_proba(TEXTS), expected)
+
+
 def test_a_device_that_is_not_there_is_not_the_fault_of_the_folder(saved):
     with pytest.raises(ValueError, match="device") as caught:
         BertLamClassifier.load(saved, device="cuda:99")
@@ -245,9 +262,10 @@ def test_what_is_not_a_saved_estimator_is_refused(tmp_path, tiny_encoder):
         BertLamClassifier.load(tmp_path / "nothing")
     with pytest.raises(SavedModelError, match="was not written by save"):
         BertLamClassifier.load(tiny_encoder)
-    (tmp_path / "estimator.json").write_text("[]")
-    with pytest.raises(SavedModelError, match="damaged"):
-        BertLamClassifier.load(tmp_path)
+    for content in ("[]", "[" * 100_000):
+        (tmp_path / "estimator.json").write_text(content)
+        with pytest.raises(SavedModelError, match="damaged"):
+            BertLamClassifier.load(tmp_path)
 
 
 class Trap:
