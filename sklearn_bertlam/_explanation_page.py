@@ -56,6 +56,7 @@ _NOTES = {
     "influence": "How much the label's logit falls when the word is taken out. Dashed: the word speaks against the label.",
 }
 
+_ATTENTION_ALONE = "<p>What the answer depends on is measured by explain(texts, influence=True).</p>"
 _NO_WEIGHTS = "This classifier has no attention per label. Words light up with explain(texts, influence=True)."
 
 
@@ -92,6 +93,7 @@ def page(
 {_kinds(weights)}
 <p id="text">{_marked(text, spans)}</p>
 <p id="note" aria-live="polite">{"" if weights else _NO_WEIGHTS}</p>
+{_ATTENTION_ALONE if list(weights) == ["attention"] else ""}
 {light if weights else ""}
 </body>
 </html>

@@ -3,6 +3,7 @@
 import copy
 import io
 import json
+import re
 import shutil
 import warnings
 
@@ -190,6 +191,7 @@ def test_a_page_without_weights_says_so(make_classifier, tmp_path):
     (found,) = make_classifier(attention="cls").fit(TEXTS, Y).explain(["thank you"])
     page = found.to_html()
     assert "no attention per label" in page
+    assert "influence=True" not in make_classifier().fit(TEXTS, Y).explain(["thank you"], influence=True)[0].to_html()
     assert "<script" not in page
     assert '<span class="word">thank</span>' in page
 
@@ -215,7 +217,8 @@ def test_pages_escape_what_they_show(make_classifier, tmp_path):
     assert "<script" not in found._repr_html_()
 
 
-def test_a_browser_lights_up_the_words_of_the_label(explained, tmp_path):
+@pytest.fixture
+def browser():
     webdriver = pytest.importorskip("selenium.webdriver")
     chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if chromium is None or driver is None:
@@ -224,26 +227,69 @@ def test_a_browser_lights_up_the_words_of_the_label(explained, tmp_path):
     options.binary_location = chromium
     for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
         options.add_argument(argument)
+    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    yield browser
+    browser.quit()
+
+
+def lit_words(browser):
+    return [word.text for word in browser.find_elements("css selector", ".word.for")]
+
+
+def test_a_browser_lights_up_the_words_of_the_label(explained, tmp_path, browser):
     (found,) = explained.explain(["thank you for the printer"], influence=True)
     found.to_html(tmp_path / "page.html")
-    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    try:
-        browser.get((tmp_path / "page.html").as_uri())
-        browser.find_element("css selector", "input[name=kind][value=influence]").click()
-        for number, label in enumerate(found.labels):
-            browser.find_element("css selector", f"input[name=label][value='{number}']").click()
-            words = browser.find_elements("css selector", ".word")
-            shown = [float(word.get_attribute("title")) for word in words]
-            np.testing.assert_allclose(shown, found.influence[number], atol=0.006)
-            lit = [word.text for word in words if "for" in word.get_attribute("class").split()]
-            assert lit == [word for word, value in zip(found.words, found.influence[number], strict=True) if value > 0]
-            assert words[int(np.argmax(shown))].text == label or label == "invoice"
-        browser.switch_to.active_element.send_keys("\ue013")  # arrow up: the keyboard chooses, too
-        checked = browser.find_element("css selector", "input[name=label]:checked").get_attribute("value")
-        assert checked == str(len(found.labels) - 2)
-        assert browser.save_screenshot(str(tmp_path / "page.png"))
-    finally:
-        browser.quit()
+    browser.get((tmp_path / "page.html").as_uri())
+    assert lit_words(browser) == found.words  # attention comes first, and every word has some
+    browser.find_element("css selector", "input[name=kind][value=influence]").click()
+    for number, label in enumerate(found.labels):
+        browser.find_element("css selector", f"input[name=label][value='{number}']").click()
+        words = browser.find_elements("css selector", ".word")
+        shown = [float(word.get_attribute("title")) for word in words]
+        np.testing.assert_allclose(shown, found.influence[number], atol=0.006)
+        assert lit_words(browser) == [word for word, value in zip(found.words, shown, strict=True) if value > 0]
+        assert words[int(np.argmax(shown))].text == label or label == "invoice"
+
+
+def test_the_keyboard_alone_chooses(explained, tmp_path, browser):
+    (found,) = explained.explain(["thank you for the printer"], influence=True)
+    found.to_html(tmp_path / "page.html")
+    browser.get((tmp_path / "page.html").as_uri())
+    tab, down = "\ue004", "\ue015"
+    browser.find_element("css selector", "body").send_keys(tab)
+    for key in (down, down, tab, down):  # the third label, then the second kind
+        browser.switch_to.active_element.send_keys(key)
+    chosen = [one.get_attribute("value") for one in browser.find_elements("css selector", "input:checked")]
+    assert chosen == ["2", "influence"]
+    shown = [float(word.get_attribute("title")) for word in browser.find_elements("css selector", ".word")]
+    np.testing.assert_allclose(shown, found.influence[2], atol=0.006)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pages_can_be_read_in_light_and_dark(explained, tmp_path, browser, scheme):
+    (found,) = explained.explain(["thank you for the printer"])
+    found.to_html(tmp_path / "page.html")
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]})
+    browser.get((tmp_path / "page.html").as_uri())
+    script = "const style = getComputedStyle(document.body); return [style.color, style.backgroundColor]"
+    ink, paper = (np.mean([int(part) for part in re.findall(r"\d+", colour)]) for colour in browser.execute_script(script))
+    assert (ink < 60 and paper > 200) if scheme == "light" else (ink > 200 and paper < 60)
+    screen = plt_image(browser.get_screenshot_as_png())
+    assert len(np.unique(screen.reshape(-1, screen.shape[-1]), axis=0)) > 10  # words in several shades
+
+
+def plt_image(png):
+    return pytest.importorskip("matplotlib.image").imread(io.BytesIO(png))
+
+
+def test_a_browser_runs_no_script_of_a_text_or_label(make_classifier, tmp_path, browser):
+    evil = "</script><script>document.title = 'taken'</script><img src=x onerror=\"document.title = 'taken'\">"
+    clf = make_classifier(label_names=[evil, "b", "c"]).fit(TEXTS, Y)
+    clf.explain(["fire " + evil])[0].to_html(tmp_path / "page.html")
+    browser.get((tmp_path / "page.html").as_uri())
+    assert browser.title == "Explanation"
+    assert browser.find_element("id", "text").text == "fire " + evil
+    assert "fire" in lit_words(browser)
 
 
 # ------------------------------------------------------------------------------------------------------------- displays
