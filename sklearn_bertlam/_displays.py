@@ -64,6 +64,14 @@ class ThresholdDisplay(_Display):
         Where it was drawn.
     figure_ : matplotlib Figure
         The figure of the axes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_bertlam.inspection import ThresholdDisplay
+    >>> y, scores = np.array([[1, 0], [0, 1]]), np.array([[0.9, 0.6], [0.2, 0.7]])
+    >>> ThresholdDisplay.from_predictions(y, scores).chosen
+    0.7
     """
 
     def __init__(self, thresholds, precision, recall, f1, *, chosen=None, name="all labels"):
@@ -204,6 +212,13 @@ class TrainingHistoryDisplay(_Display):
         Where it was drawn.
     figure_ : matplotlib Figure
         The figure of the axes.
+
+    Examples
+    --------
+    >>> from sklearn_bertlam.inspection import TrainingHistoryDisplay
+    >>> history = [{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 0.3}]  # or clf.history_
+    >>> TrainingHistoryDisplay(history).plot().ax_.get_xlabel()
+    'epoch'
     """
 
     def __init__(self, history, *, best_epoch=None):
@@ -279,6 +294,16 @@ class LabelAttentionDisplay(_Display):
         Where it was drawn.
     figure_ : matplotlib Figure
         The figure of the axes.
+
+    Examples
+    --------
+    >>> from sklearn_bertlam import BertLamClassifier
+    >>> from sklearn_bertlam.inspection import LabelAttentionDisplay
+    >>> clf = BertLamClassifier(label_names=["wine", "car"], max_epochs=0, random_state=0)
+    >>> clf = clf.fit(["red wine", "white wine", "red car"], [[1, 0], [1, 0], [0, 1]])
+    >>> display = LabelAttentionDisplay.from_estimator(clf, "white wine", labels=["wine"])
+    >>> display.explanation.words
+    ['white', 'wine']
     """
 
     def __init__(self, explanation):
@@ -375,6 +400,15 @@ class LabelReportDisplay(_Display):
         Where it was drawn.
     figure_ : matplotlib Figure
         The figure of the axes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_bertlam.inspection import LabelReportDisplay
+    >>> y, predicted = np.array([[1, 0], [0, 1], [0, 1]]), np.array([[1, 0], [0, 1], [1, 0]])
+    >>> display = LabelReportDisplay.from_predictions(y, predicted, label_names=["wine", "car"])
+    >>> display.worst_confusions()
+    [('car', 'wine', 1)]
     """
 
     def __init__(self, label_names, f1, counts, confusions):

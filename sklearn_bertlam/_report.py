@@ -36,6 +36,15 @@ class MultilabelReport:
         What the intervals hold.
     n_documents : int
         Number of documents.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_bertlam.inspection import multilabel_report
+    >>> y, scores = np.array([[1, 0], [0, 1]]), np.array([[0.9, 0.6], [0.2, 0.7]])
+    >>> report = multilabel_report(y, scores, ["wine", "car"])
+    >>> report.per_label["car"]["precision"]
+    0.5
     """
 
     def __init__(

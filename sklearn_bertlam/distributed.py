@@ -73,9 +73,13 @@ def predict_proba(estimator, collection, *, text_column="text", prefix="", threa
     Examples
     --------
     >>> import dask.dataframe as dd
+    >>> import pandas as pd
+    >>> from sklearn_bertlam.baselines import BinaryRelevanceClassifier
     >>> from sklearn_bertlam.distributed import predict_proba
-    >>> messages = dd.read_parquet("messages/")  # doctest: +SKIP
-    >>> predict_proba("clf.joblib", messages).to_parquet("scored/")  # doctest: +SKIP
+    >>> clf = BinaryRelevanceClassifier().fit(["red wine", "white wine", "red car"], [[1, 1], [1, 0], [0, 1]])
+    >>> messages = dd.from_pandas(pd.DataFrame({"text": ["a red wine", "a white car"]}), npartitions=2)
+    >>> predict_proba(clf, messages, prefix="label ").compute().columns.tolist()
+    ['text', 'label 0', 'label 1']
     """
     frame, text_column = _to_frame(collection, text_column)
     model = _SavedModel.at(estimator) if isinstance(estimator, (str, os.PathLike)) else estimator
@@ -135,6 +139,20 @@ def predict_proba_parquet(
     -----
     An index that the source has as a column is kept. Row numbers, which is what a file without one is read with, are not
     written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import pandas as pd
+    >>> from sklearn_bertlam.baselines import BinaryRelevanceClassifier
+    >>> from sklearn_bertlam.distributed import predict_proba_parquet
+    >>> clf = BinaryRelevanceClassifier().fit(["red wine", "white wine", "red car"], [[1, 1], [1, 0], [0, 1]])
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> pd.DataFrame({"id": [7, 8], "text": ["a red wine", "a white car"]}).to_parquet(folder / "messages.parquet")
+    >>> predict_proba_parquet(clf, folder / "messages.parquet", folder / "scored", columns=["id"])
+    >>> pd.read_parquet(folder / "scored").columns.tolist()
+    ['id', '0', '1']
     """
     dd = _optional("dask.dataframe")
     source, destination = os.fspath(source), os.fspath(destination)

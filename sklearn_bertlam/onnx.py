@@ -81,10 +81,16 @@ class OnnxBertLamClassifier(MultilabelClassifierMixin, BaseEstimator):
 
     Examples
     --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from sklearn_bertlam import BertLamClassifier
     >>> from sklearn_bertlam.onnx import OnnxBertLamClassifier
-    >>> clf = OnnxBertLamClassifier("requests.onnx")  # doctest: +SKIP
-    >>> clf.predict_proba(["I was charged twice this month."]).shape  # doctest: +SKIP
-    (1, 12)
+    >>> clf = BertLamClassifier(label_names=["wine", "car"], max_epochs=0, random_state=0)
+    >>> clf = clf.fit(["red wine", "white wine", "red car"], [[1, 0], [1, 0], [0, 1]])
+    >>> path = Path(tempfile.mkdtemp()) / "wine.onnx"
+    >>> clf.to_onnx(path)
+    >>> OnnxBertLamClassifier(path).predict_proba(["a glass of wine"]).shape
+    (1, 2)
     """
 
     _parameter_constraints: dict = {

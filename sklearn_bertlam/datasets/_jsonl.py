@@ -44,6 +44,17 @@ def load_jsonl_dir(path) -> Bunch:
         If the folder or its training file is missing.
     DatasetFormatError
         If a line cannot be read, or has a label that ``labels.json`` has not; it names the file and the line.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from sklearn_bertlam.datasets import load_jsonl_dir
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> written = (folder / "train.jsonl").write_text('{"text": "red wine", "labels": ["wine", "red"]}')
+    >>> data = load_jsonl_dir(folder)
+    >>> data.train.data, data.train.target.toarray(), data.target_names.tolist()
+    (['red wine'], array([[1, 1]]), ['red', 'wine'])
     """
     folder = Path(path)
     if not folder.is_dir():

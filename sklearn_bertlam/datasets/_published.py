@@ -44,6 +44,13 @@ def load_aapd(path) -> Bunch:
     References
     ----------
     .. [1] P. Yang et al., "SGM: Sequence Generation Model for Multi-label Classification", COLING 2018.
+
+    Examples
+    --------
+    >>> from sklearn_bertlam.datasets import load_aapd
+    >>> data = load_aapd("data/aapd")  # doctest: +SKIP
+    >>> len(data.train.data), data.test.target.shape  # doctest: +SKIP
+    (53840, (1000, 54))
     """
     return _load_sgm(Path(path))
 
@@ -75,6 +82,13 @@ def load_rcv1_v2(path) -> Bunch:
     References
     ----------
     .. [1] D. Lewis et al., "RCV1: A New Benchmark Collection for Text Categorization Research", JMLR 5, 2004.
+
+    Examples
+    --------
+    >>> from sklearn_bertlam.datasets import load_rcv1_v2
+    >>> data = load_rcv1_v2("data/rcv1-v2")  # doctest: +SKIP
+    >>> len(data.train.data), data.test.target.shape  # doctest: +SKIP
+    (802414, (1000, 103))
     """
     folder = Path(path)
     if any(folder.glob("lyrl2004_tokens_*")):
