@@ -501,6 +501,32 @@ class LabelReportDisplay(_Display):
             if self.confusions[row, column]
         ]
 
+    def plot_confusions(self, *, n_labels=10, ax=None):
+        """Draw which labels are predicted in the place of which.
+
+        Parameters
+        ----------
+        n_labels : int, default=10
+            How many labels to show, those that take part in the most confusions.
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure by default.
+
+        Returns
+        -------
+        display : LabelReportDisplay
+            The same object.
+        """
+        total = self.confusions.sum(axis=0) + self.confusions.sum(axis=1)
+        shown = np.sort(np.argsort(-total, kind="stable")[:n_labels])
+        names = [str(self.label_names[label]) for label in shown]
+        ax = self._axes(ax, (2.5 + 0.45 * len(names), 2 + 0.4 * len(names)))
+        image = ax.imshow(self.confusions[np.ix_(shown, shown)], cmap="cividis", vmin=0)
+        ax.set_xticks(range(len(names)), names, rotation=60, ha="right", rotation_mode="anchor", parse_math=False)
+        ax.set_yticks(range(len(names)), names, parse_math=False)
+        ax.set(xlabel="wrongly predicted", ylabel="missed")
+        self.figure_.colorbar(image, ax=ax, label="documents").locator.set_params(integer=True)
+        return self
+
     def plot(self, *, n_named=8, ax=None):
         """Draw a point for each label.
 

@@ -86,20 +86,26 @@ def test_a_training_that_has_ended_is_not_repeated(make_classifier, tmp_path, ma
     assert again.n_iter_ == 4
 
 
-def test_a_real_kill(tiny_encoder, tmp_path):
+@pytest.mark.parametrize("n_updates", [6, 8], ids=["between epochs", "within an epoch"])
+def test_a_real_kill(tiny_encoder, tmp_path, n_updates):
     code = f"""
-import os, signal, sys
+import hashlib, os, signal, sys
 sys.path.insert(0, {os.path.dirname(__file__)!r})
 from conftest import TEXTS, Y
 from skorch.callbacks import Callback
-from sklearn_bertlam import BertLamClassifier
+from sklearn_bertlam import BertLamClassifier, _net
+_net._SECONDS_BETWEEN_CHECKPOINTS = 0
 class Kill(Callback):
-    def on_epoch_begin(self, net, **kwargs):
-        if len(net.history) == 3 and sys.argv[1] == "kill":
+    n_updates = 0
+    def on_batch_begin(self, net, **kwargs):
+        if self.n_updates == {n_updates} and sys.argv[1] == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
+        self.n_updates += 1
 clf = BertLamClassifier({tiny_encoder!r}, max_length=32, batch_size=4, max_epochs=4, random_state=0, precision="float32",
                         checkpoint_dir={str(tmp_path)!r} if sys.argv[1] != "undisturbed" else None, callbacks=[Kill()])
 print(clf.fit(TEXTS, Y).predict_proba(TEXTS).tolist())
+for name, weights in clf.module_.state_dict().items():
+    print(name, hashlib.sha256(weights.numpy().tobytes()).hexdigest())
 """
 
     def run(how):

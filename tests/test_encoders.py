@@ -94,7 +94,7 @@ def test_other_weights_in_the_embedded_package_are_refused(tmp_path, monkeypatch
 
 def test_importing_the_package_imports_neither_torch_nor_transformers():
     code = (
-        "import sys, sklearn_bertlam, sklearn_bertlam.baselines, sklearn_bertlam.datasets;"
+        "import sys, sklearn_bertlam, sklearn_bertlam.baselines, sklearn_bertlam.datasets, sklearn_bertlam.inspection;"
         "sklearn_bertlam.BertLamClassifier();"
         "sys.exit(bool({'torch', 'transformers', 'skorch', 'matplotlib'} & set(sys.modules)))"
     )

@@ -53,6 +53,26 @@ def test_no_home_directory(tiny_encoder):
     assert done.stdout == "(1, 2)\n"
 
 
+def test_control_c_leaves_a_classifier(tiny_encoder):
+    code = f"""
+import os, signal, sys
+sys.path.insert(0, {os.path.dirname(__file__)!r})
+from conftest import TEXTS, Y
+from skorch.callbacks import Callback
+from sklearn_bertlam import BertLamClassifier
+class ControlC(Callback):
+    def on_batch_end(self, net, **kwargs):
+        if len(net.history) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+clf = BertLamClassifier({tiny_encoder!r}, max_length=32, batch_size=4, max_epochs=50, callbacks=[ControlC()]).fit(TEXTS, Y)
+print(clf.n_iter_, clf.predict(TEXTS).shape)
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split() == ["1", "(12,", "3)"]
+    assert "TrainingInterruptedWarning: Training was interrupted after 1 of 50 epochs" in result.stderr
+
+
 def test_threads_share_one_estimator(make_classifier):
     clf = make_classifier(label_names=LABELS).fit(TEXTS, Y)
     expected = clf.predict_proba(TEXTS)

@@ -5,6 +5,7 @@ import io
 import json
 import re
 import shutil
+import sys
 import warnings
 
 import numpy as np
@@ -368,6 +369,26 @@ def test_labels_are_drawn(draw, explained):
     assert count == ((Y[:, row] > wrong[:, row]) & (Y[:, column] < wrong[:, column])).sum() > 0
     assert LabelReportDisplay.from_predictions(Y, Y).worst_confusions() == []
     np.testing.assert_array_equal(LabelReportDisplay.from_estimator(explained, TEXTS[:4], Y[:4]).counts, Y.sum(axis=0))
+
+
+def test_confusions_are_drawn(draw):
+    wrong = np.roll(Y, 1, axis=1)
+    display = LabelReportDisplay.from_predictions(Y, wrong, label_names=LABELS).plot_confusions(n_labels=2)
+    (image,) = display.ax_.images
+    names = [label.get_text() for label in display.ax_.get_yticklabels()]
+    rows = [LABELS.index(name) for name in names]
+    np.testing.assert_array_equal(image.get_array(), display.confusions[np.ix_(rows, rows)])
+    left_out = next(iter(set(LABELS) - set(names)))
+    total = display.confusions.sum(axis=0) + display.confusions.sum(axis=1)
+    assert total[LABELS.index(left_out)] == total.min()
+
+
+def test_numbers_need_no_matplotlib_and_pictures_name_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    display = LabelReportDisplay(LABELS, np.ones(3), np.ones(3), np.eye(3, dtype=int))
+    assert display.worst_confusions(1) == [(LABELS[0], LABELS[0], 1)]
+    with pytest.raises(ImportError, match=r"LabelReportDisplay\.plot requires matplotlib"):
+        display.plot()
 
 
 def test_labels_are_told_by_name(draw):

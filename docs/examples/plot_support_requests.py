@@ -39,3 +39,8 @@ from sklearn_bertlam.inspection import LabelReportDisplay
 display = LabelReportDisplay.from_estimator(clf, X_test, Y_test, train_counts=Y.sum(axis=0))
 for missed, instead, count in display.worst_confusions(3):
     print(f"{count} times {missed!r} was missed while {instead!r} was wrongly predicted")
+
+# %%
+# The same as a picture:
+
+display.plot_confusions()
