@@ -47,7 +47,7 @@ lint: $(INSTALLED)
 
 docs: $(INSTALLED)
 	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
-	$(RUN) -m sphinx -W --keep-going -b html docs docs/_build/html
+	HF_HUB_OFFLINE=1 $(RUN) -m sphinx -W --keep-going -b html docs docs/_build/html
 
 trust: $(INSTALLED)
 	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt pytest-cov mutmut
