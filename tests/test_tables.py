@@ -230,7 +230,15 @@ def test_differences_are_paired():
 
 
 @pytest.mark.parametrize(
-    "name", ["mean residual", "[CLS] residual", "labels depend on labels", "label texts are examples", "R-Drop"]
+    "name",
+    [
+        "mean residual",
+        "[CLS] residual",
+        "labels depend on labels",
+        "label texts are examples",
+        "R-Drop",
+        "hidden words are guessed",
+    ],
 )
 def test_changed_networks_have_all_that_the_usual_one_has(make_classifier, name):
     usual = make_classifier(label_names=LABELS, max_epochs=1)

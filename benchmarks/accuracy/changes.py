@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import torch
 from skorch.callbacks import Callback
 from torch import nn
-from torch.nn.functional import binary_cross_entropy_with_logits, normalize
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, normalize
 
 from sklearn_bertlam import BertLamClassifier
 from sklearn_bertlam._module import LabelAttentionNetwork
@@ -177,6 +178,44 @@ class TwoPassesAgree(LabelAttentionNetwork):
         return self.weight * self._divergence
 
 
+class GuessesHiddenWords(LabelAttentionNetwork):
+    """A masked language model beside the classifier: a second pass, in which some word-pieces are hidden, guesses them.
+
+    The encoder of sentence vectors has lost its own head for this, so that one is trained: a linear layer, which starts as
+    the identity, and the embedding table. Hidden word-pieces become padding, whose row training always has.
+    """
+
+    weight, hidden_part = 0.1, 0.15
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.to_words = nn.Linear(self.hidden_size, self.hidden_size)
+        nn.init.eye_(self.to_words.weight)
+        nn.init.zeros_(self.to_words.bias)
+
+    def forward(self, batch, prepared=None):
+        """Guess the hidden word-pieces as well, in training."""
+        logits = super().forward(batch, prepared)
+        if self.training:
+            self._guessing_loss = self._loss_on_hidden(batch)
+        return logits
+
+    def penalty(self):
+        """Return the loss on the word-pieces that the last pass has hidden."""
+        return self.weight * self._guessing_loss
+
+    def _loss_on_hidden(self, batch):
+        ids = batch.to_grid(batch.ids[:, None], batch.pad_id).squeeze(2)  # (B, L)
+        hidden = batch.content_mask & (torch.rand(ids.shape, device=ids.device) < self.hidden_part)
+        if not hidden.any():
+            return self.to_words.weight.sum() * 0
+        is_hidden = torch.cat([hidden.flatten(), hidden.new_zeros(1)])[batch.slots]  # (T,)
+        (tokens,) = self.encode(replace(batch, ids=batch.ids.masked_fill(is_hidden, batch.pad_id)))
+        table = self.encoder.get_input_embeddings().weight
+        with full_precision(tokens):
+            return cross_entropy(self.to_words(tokens[hidden]) @ table.T, ids[hidden])
+
+
 class _Network(BertLamClassifier):
     """BertLamClassifier with another network."""
 
@@ -239,6 +278,7 @@ CHANGES: dict[str, Callable[..., Any]] = {
     "labels depend on labels": _network(LabelsDependOnLabels),
     "label texts are examples": _network(NamesAreExamples),
     "R-Drop": _network(TwoPassesAgree),
+    "hidden words are guessed": _network(GuessesHiddenWords),
 } | {
     SYSTEMS[name].title: _system(name)
     for name in ("frozen", "binary-relevance", "binary-relevance-svm", "cls", "mean", "document")
