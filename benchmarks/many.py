@@ -67,9 +67,9 @@ def _measure(encoder: str, n: int, n_labels: int) -> dict[str, float]:
         random_state=0,
     )
     clf.fit(texts[:1000], targets[:1000])  # imports and buffers of the libraries
-    fit_seconds, fit_bytes = _extra_memory(lambda: clf.fit(texts, targets))
-    predict_seconds, predict_bytes = _extra_memory(lambda: clf.predict_proba(texts))
-    stream_seconds, stream_bytes = _extra_memory(lambda: sum(part.shape[0] for part in clf.predict_batches(iter(texts))))
+    fit_seconds, fit_bytes = time_and_memory(lambda: clf.fit(texts, targets))
+    predict_seconds, predict_bytes = time_and_memory(lambda: clf.predict_proba(texts))
+    stream_seconds, stream_bytes = time_and_memory(lambda: sum(part.shape[0] for part in clf.predict_batches(iter(texts))))
     n_tokens = sum(len(ids) for ids in clf.tokenizer_(texts[:1000])["input_ids"]) / 1000 * n
     return {
         "documents": n,
@@ -86,7 +86,7 @@ def _measure(encoder: str, n: int, n_labels: int) -> dict[str, float]:
     }
 
 
-def _extra_memory(function: Callable[[], Any]) -> tuple[float, float]:
+def time_and_memory(function: Callable[[], Any]) -> tuple[float, float]:
     """Return seconds, and the largest resident size while a function ran minus that at its start, in bytes."""
     before, largest, done = _resident(), 0, threading.Event()
 

@@ -215,7 +215,8 @@ class MultilabelThresholdClassifierCV(MultilabelClassifierMixin, MetaEstimatorMi
     scoring : {"f1_micro", "f1_macro", "f1_weighted", "f1_samples"}, default="f1_micro"
         What the threshold makes highest.
     per_label : bool, default=False
-        One threshold for each label, instead of one for all. Needs many examples of every label. Not with "f1_samples".
+        One threshold for each label, instead of one for all. Needs many examples of every label; one without any has the
+        threshold for all. Not with "f1_samples".
     min_labels : int, default=0
         Every document has at least so many labels: those with the highest scores, whatever the threshold.
     cv : int, splitter, iterable, "prefit" or None, default=None

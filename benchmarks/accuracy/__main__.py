@@ -20,7 +20,7 @@ import numpy as np
 from sklearn_bertlam.datasets import load_support_requests
 from sklearn_bertlam.exceptions import LabelWithoutPositivesWarning
 
-from ..output import check_sizes, claim, portable, write_atomically
+from ..output import check_sizes, claim, commit, portable, write_atomically
 from ..scoring import best_threshold, markdown_table, score
 from ..tables.data import Documents, data_name, load_documents
 from .changes import BASELINE, CHANGES, make_changed
@@ -68,7 +68,7 @@ def _file(out: Path, name: str, seed: int) -> Path:
     return out / "runs" / f"{name.replace(' ', '-')}-{seed}.json"
 
 
-def _measure(name: str, seed: int, documents: Any, options: argparse.Namespace) -> dict[str, float]:
+def _measure(name: str, seed: int, documents: Any, options: argparse.Namespace) -> dict[str, Any]:
     texts, target = documents.train
     rows = np.random.RandomState(seed).permutation(len(texts))[: options.train_size]
     estimator = make_changed(
@@ -84,12 +84,12 @@ def _measure(name: str, seed: int, documents: Any, options: argparse.Namespace) 
     texts, target = documents.val
     scores = estimator.decision_function(texts)
     results = score(target, scores > best_threshold(target, scores), scores)
-    return {metric: results[metric] for metric in _METRICS} | {"cpu_seconds": seconds}
+    return {metric: results[metric] for metric in _METRICS} | {"cpu_seconds": seconds, "commit": commit()}
 
 
 def _write(options: argparse.Namespace) -> None:
     """Write a table of everything that was tried so far."""
-    results: dict[str, dict[int, dict[str, float]]] = {}
+    results: dict[str, dict[int, dict[str, Any]]] = {}
     for name in [BASELINE, *CHANGES]:
         for file in sorted((options.out / "runs").glob("*.json")):
             stem, _, seed = file.stem.rpartition("-")
@@ -99,7 +99,7 @@ def _write(options: argparse.Namespace) -> None:
     columns = {"seeds": "seeds"}
     for metric, title in _METRICS.items():
         columns |= {metric: f"{title}, gain", f"{metric}_sd": "sd"}
-    columns["cost"] = "processor time to fit"
+    columns |= {"cost": "processor time to fit", "commit": "commit"}
     rows = {name: _row(tried, usual) for name, tried in results.items()}
     level = ", ".join(
         f"{title} {np.mean([one[metric] for one in usual.values()]):.3f}" for metric, title in _METRICS.items()
@@ -136,9 +136,10 @@ def _commands(options: argparse.Namespace, results: dict[str, dict[int, dict[str
     ]
 
 
-def _row(tried: dict[int, dict[str, float]], usual: dict[int, dict[str, float]]) -> dict[str, str]:
+def _row(tried: dict[int, dict[str, Any]], usual: dict[int, dict[str, Any]]) -> dict[str, str]:
     seeds = sorted(set(tried) & set(usual))
-    row = {"seeds": str(len(seeds))}
+    commits = {result.get("commit") or "not recorded" for seed in seeds for result in (tried[seed], usual[seed])}
+    row = {"seeds": str(len(seeds)), "commit": ", ".join(sorted(commits))}
     for metric in _METRICS:
         gains = [tried[seed][metric] - usual[seed][metric] for seed in seeds]
         row[metric] = f"{np.mean(gains):+.4f}"

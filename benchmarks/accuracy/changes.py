@@ -269,6 +269,7 @@ CHANGES: dict[str, Callable[..., Any]] = {
     "numbers of labels not counted": _parameters(fit_cardinality=False),
     "a share of 0.2 for words": _parameters(word_share=0.2),
     "a share of 0.5 for words": _parameters(word_share=0.5),
+    "early stopping": _parameters(early_stopping=True),
     "averaged weights": _callback(AveragedWeights(0.98)),
     "half way": _callback(PartWay(0.5)),
     "three quarters of the way": _callback(PartWay(0.75)),
