@@ -87,7 +87,7 @@ def _thresholds(n: int, n_labels: int) -> list[dict[str, Any]]:
 def _splits(n: int, n_labels: int) -> list[dict[str, Any]]:
     labels = _labels(np.random.default_rng(0), n, n_labels)
     texts = np.zeros(n)
-    splitters = {
+    splitters: dict[str, Any] = {
         "5 folds": MultilabelStratifiedKFold(5),
         "5 folds, pairs of labels": MultilabelStratifiedKFold(5, order=2),
         "a tenth for testing": MultilabelStratifiedShuffleSplit(1, test_size=0.1, random_state=0),

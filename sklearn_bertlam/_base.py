@@ -190,9 +190,9 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
 
         device = torch.device(self.device_)
         precision = resolve_precision(self._inference_precision or self._precision, device)
-        if self._prepared is None:  # after unpickling
-            self._prepared = prepared(self.module_, device, precision, self._make_linear())
-        shared = self._prepared
+        shared = self._prepared  # read once, as another thread may forget it
+        if shared is None:  # after unpickling
+            shared = self._prepared = prepared(self.module_, device, precision, self._make_linear())
         for tokens in tokenize_ahead(self.tokenizer_, chunks, **self._reading):
             yield predict_scores(self.module_, tokens, device, precision, shared, method)
 

@@ -14,7 +14,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from ._base import NeuralTextClassifier
-from ._fitting import Fitting
+from ._fitting import EVEN, Fitting
 from ._validation import check_new_labels, check_targets, check_texts, in_order_of, object_array
 from .exceptions import InvalidTargetError
 
@@ -107,7 +107,8 @@ class BertLamClassifier(NeuralTextClassifier):
     n_iter_no_change : int, default=2
         Epochs without a higher average precision after which ``early_stopping`` stops.
     pos_weight : float, array-like of shape (n_labels,) or None, default=None
-        Factor on the loss of positive entries.
+        Factor on the loss of positive entries. Probabilities are no longer those of the training texts then, so that
+        ``threshold="auto"`` is 0.5 and ``fit_cardinality`` has no effect.
     threshold : float, array-like of shape (n_labels,), "tuned" or "auto", default="auto"
         A label is predicted where its probability is above the threshold. "auto" is half of the micro-F1 that the start of
         the last layer reaches on held-out texts, which is where predictions of calibrated probabilities have the highest
@@ -370,7 +371,7 @@ class BertLamClassifier(NeuralTextClassifier):
             dropout=self.dropout,
             label_tokens=self._tokenize_labels(),
             n_word_pieces=self._n_word_pieces,
-            fit_cardinality=self.fit_cardinality,
+            fit_cardinality=self.fit_cardinality and self.pos_weight is None,
         )
 
     def _tokenize_labels(self) -> RaggedTokens | None:
@@ -414,7 +415,7 @@ class BertLamClassifier(NeuralTextClassifier):
                 head = logistic_head(features, targets, weights, random_state)
                 module.classifier.weight.copy_(torch.from_numpy(head.weight))
                 module.classifier.bias.copy_(torch.from_numpy(head.bias))
-                self._expected_threshold = head.threshold
+                self._expected_threshold = head.threshold if self.pos_weight is None else EVEN
 
     def _learning_rate(self) -> float:
         if self.learning_rate != "auto":

@@ -37,7 +37,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, so only fitting and predicti
 EVEN = 0.5  # as probable as not
 _MOST_WINDOWS_IN_TRAINING = 16  # training keeps what every token went through
 _NO_MATTER = {"checkpoint_dir", "verbose", "device", "callbacks"}  # to which model training leads
-_NOT_OF_THE_NETWORK = _NO_MATTER | {"label_names", "pos_weight", "threshold", "random_state"}
+_NOT_OF_THE_NETWORK = _NO_MATTER | {"label_names", "threshold", "random_state"}
 
 
 class EpochRange(NamedTuple):
@@ -238,9 +238,12 @@ class Fitting:
         if not self._holds_out():
             return data, None
         n_validation = self._n_validation(len(data))
-        applies = sp.csr_array(data.targets == 1)
-        parts = stratify(applies, np.array([len(data) - n_validation, n_validation]), random_state)
-        return data.part(np.flatnonzero(parts == 0)), data.part(np.flatnonzero(parts == 1))
+        counted = np.flatnonzero(data.sample_weight > 0)  # others would judge nothing
+        n_validation = min(n_validation, max(1, len(counted) - 1))
+        applies = sp.csr_array(data.targets[counted] == 1)
+        parts = stratify(applies, np.array([len(counted) - n_validation, n_validation]), random_state)
+        held_out = np.isin(np.arange(len(data)), counted[parts == 1])
+        return data.part(np.flatnonzero(~held_out)), data.part(np.flatnonzero(held_out))
 
     def _holds_out(self) -> bool:
         return self.estimator.early_stopping or self._tunes_threshold()

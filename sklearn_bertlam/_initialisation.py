@@ -153,7 +153,8 @@ class _BinaryProblems:
 def _choose_strength(problems: _BinaryProblems, held_out: np.ndarray, rest: np.ndarray) -> float:
     if len(held_out) == 0:
         return _STRENGTHS[0]
-    n_positive = np.asarray(sp.csc_array(problems.columns == 1).sum(axis=0)).ravel()
+    counted = (problems.sample_weight > 0).astype(np.float32)
+    n_positive = sp.csc_array(problems.columns == 1).astype(np.float32).T @ counted
     labels = np.argsort(-n_positive, kind="stable")[:_MOST_LABELS_TO_CHOOSE_ON]
     losses = [
         sum(problems.loss(label, held_out, *problems.fit(label, rest, strength)) for label in labels)

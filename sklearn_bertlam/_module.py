@@ -41,17 +41,26 @@ class Cardinality(nn.Module):
     """
 
     per_label: torch.Tensor  # (K,)
+    was_added: torch.Tensor  # (K,), whether the texts so far could not have the label
     histogram: torch.Tensor  # (MOST_COUNTED + 1,)
     log_ratio: torch.Tensor  # the same, what ``_cardinality.adjust`` wants to know
 
     def __init__(self, n_labels: int):
         super().__init__()
         self.register_buffer("per_label", torch.zeros(n_labels))
+        self.register_buffer("was_added", torch.zeros(n_labels, dtype=torch.bool))
         for name in ("histogram", "log_ratio"):
             self.register_buffer(name, torch.zeros(_cardinality.MOST_COUNTED + 1))
 
     def count(self, targets: sp.csr_array, sample_weight: np.ndarray) -> None:
-        """Count the labels of more texts: targets (n, K), whose stored entries are 1 or NaN, and weights (n,)."""
+        """Count the labels of more texts: targets (n, K), whose stored entries are 1 or NaN, and weights (n,).
+
+        With the first texts that have a label that was added, counting starts anew: how many labels earlier texts have
+        says nothing about those that can have it.
+        """
+        added = np.flatnonzero(self.was_added.cpu().numpy())
+        if len(added) and (targets[:, added].data == 1).any():
+            self.forget()
         counts = (self.per_label, self.histogram)
         for so_far, more in zip(counts, _cardinality.count_labels(targets, sample_weight), strict=True):
             so_far += torch.from_numpy(more).to(so_far)
@@ -70,6 +79,7 @@ class Cardinality(nn.Module):
     def add_labels(self, n: int) -> None:
         """Know n more labels, which no text has had."""
         self.per_label = torch.cat([self.per_label, self.per_label.new_zeros(n)])
+        self.was_added = torch.cat([self.was_added, self.was_added.new_ones(n)])
 
 
 class LabelAttentionNetwork(TextEncoder):
@@ -165,9 +175,9 @@ class LabelAttentionNetwork(TextEncoder):
         """Score more labels, whose weights and biases are given as (n, H + 1); ``label_tokens`` are the texts of all."""
         weight, bias = self.classifier.weight.data, self.classifier.bias.data
         scorers = scorers.to(weight.device)
-        self.classifier = nn.Linear(self.hidden_size, len(label_tokens), device=weight.device)
-        self.classifier.weight.data = torch.cat([weight, scorers[:, :-1]])
-        self.classifier.bias.data = torch.cat([bias, scorers[:, -1]])
+        self.classifier.weight = nn.Parameter(torch.cat([weight, scorers[:, :-1]]))
+        self.classifier.bias = nn.Parameter(torch.cat([bias, scorers[:, -1]]))
+        self.classifier.out_features = len(label_tokens)
         if self.words is not None:
             self.words.add_labels(len(scorers))
         if self.cardinality is not None:

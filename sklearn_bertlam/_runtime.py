@@ -126,12 +126,24 @@ def isolated_torch_random_state(random_state: np.random.RandomState, device: tor
     """
     seed = int(random_state.randint(2**31 - 1))
     cuda = [device] if device.type == "cuda" else []
-    with lock_of_process("torch's random state"), torch.random.fork_rng(devices=cuda):
+    with lock_of_process("torch's random state"), torch.random.fork_rng(devices=cuda), _usual_torch():
         torch.default_generator.manual_seed(seed)
         if cuda:
             with torch.cuda.device(device):
                 torch.cuda.manual_seed(seed)
         yield
+
+
+@contextmanager
+def _usual_torch() -> Iterator[None]:
+    """Make modules of float32 and record gradients, whatever the program around it has set."""
+    dtype = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        with torch.inference_mode(False), torch.enable_grad():
+            yield
+    finally:
+        torch.set_default_dtype(dtype)
 
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4  # numbers of glibc's mallopt

@@ -144,9 +144,10 @@ def in_order_of(targets: Targets, classes: list) -> Targets:
     positions, or have other numbers.
     """
     columns = targets.columns
-    if columns is None or columns == classes or classes == list(range(len(classes))):
+    known = set(classes)
+    if columns is None or columns == classes or (classes == list(range(len(classes))) and set(columns) != known):
         return targets
-    places, known = {label: place for place, label in enumerate(columns)}, set(classes)
+    places = {label: place for place, label in enumerate(columns)}
     missing = [label for label in classes if label not in places]
     others = [label for label in columns if label not in known]
     if missing or others:
@@ -345,6 +346,8 @@ def _from_sequence(label_names: Iterable, columns: list | None, n_labels: int) -
     names = _check_label_texts(np.asarray(label_names, dtype=object).tolist())
     _check_number(len(names), n_labels)
     _check_unique(names, "label_names has {!r} more than once. Every label needs a name of its own.", InvalidLabelNamesError)
+    if columns is not None and set(names) == set(columns):  # the same names in another order
+        return columns, columns
     return (names if columns is None else columns), names
 
 

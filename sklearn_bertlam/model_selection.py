@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, _fit_context, clone
 from sklearn.model_selection import BaseShuffleSplit, check_cv
 from sklearn.model_selection._split import _BaseKFold, _validate_shuffle_split
 from sklearn.utils import _safe_indexing, check_random_state, get_tags, indexable
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
+from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _num_samples, check_is_fitted, has_fit_parameter
 
 from ._multilabel import MultilabelClassifierMixin
@@ -311,7 +311,7 @@ class MultilabelThresholdClassifierCV(MultilabelClassifierMixin, MetaEstimatorMi
         n_labels = targets.matrix.shape[1]
         self._check(weights, n_labels)
         y = y.to_pandas() if hasattr(y, "to_pandas") else y  # whose columns are names
-        y = y if targets.is_sparse or hasattr(y, "iloc") else np.asarray(y)
+        y = y.tocsr() if targets.is_sparse else y if hasattr(y, "iloc") else np.asarray(y)
         splits = self._splits(X, targets.matrix)
         if self.cv == "prefit":
             fitted = [self.estimator]

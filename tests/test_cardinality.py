@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from conftest import TEXTS
+from conftest import LABELS, TEXTS
 from scipy.special import expit
 
 from sklearn_bertlam import _cardinality
@@ -143,6 +143,20 @@ def test_all_texts_are_counted_anew_where_training_goes_on(make_classifier):
     for _ in range(2):
         clf.fit(TEXTS, ONE_OF_THREE)
     assert clf.module_.cardinality.histogram[1] == len(TEXTS)
+
+
+def test_texts_from_before_a_label_was_added_do_not_count_with_it(make_classifier):
+    one_label = np.eye(3, dtype=int)[np.arange(60) % 3]
+    texts = [TEXTS[row % len(TEXTS)] for row in range(60)]
+    clf = make_classifier(label_names=LABELS, word_share=0).partial_fit(texts, one_label)
+    before = clf.module_.cardinality.log_ratio.clone()
+    clf.add_labels({"urgent": "what cannot wait"})
+    clf.partial_fit(texts, np.column_stack([one_label, np.zeros(60, dtype=int)]))
+    assert clf.module_.cardinality.histogram.sum() == 120
+    clf.partial_fit(texts, np.column_stack([one_label, np.ones(60, dtype=int)]))
+    after = clf.module_.cardinality
+    assert after.histogram.sum() == after.histogram[2] == 60
+    assert before[2] < 0 < after.log_ratio[2]
 
 
 def test_labels_that_are_added_have_been_seen_in_no_text(make_classifier):
