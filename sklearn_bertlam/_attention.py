@@ -28,7 +28,7 @@ def label_wise_attention(similarities: torch.Tensor, mask: torch.Tensor, scale: 
 
 def mean_attention(mask: torch.Tensor) -> torch.Tensor:
     """Give the same weight to every position that may take attention."""
-    return mask / mask.sum(dim=1, keepdim=True)  # (B, L)
+    return mask.float() / mask.sum(dim=1, keepdim=True)  # (B, L)
 
 
 def pool(attention: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:

@@ -97,7 +97,7 @@ class TextEncoder(nn.Module):
 
     def text_vectors(self, tokens: RaggedTokens, encoder: PackedBert | None = None) -> torch.Tensor:
         """Return one vector per text (n, H), the mean over its word-pieces."""
-        vectors = torch.empty(len(tokens), self.hidden_size, device=self._device)
+        vectors = torch.empty(len(tokens), self.hidden_size, device=self._device, dtype=torch.float32)
         rows = np.argsort(-tokens.lengths, kind="stable")
         for part, texts in TextRows(tokens, rows).parts(_TOKENS_AT_ONCE):
             texts = texts.to(vectors.device)

@@ -4,6 +4,7 @@ import copy
 import pickle
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 
 import joblib
 import numpy as np
@@ -764,9 +765,9 @@ def test_a_callback_may_stop_training(make_classifier):
     assert clf.n_iter_ < 9
 
 
-def test_a_frame_of_numbered_columns_is_taken_as_it_stands(make_classifier):
+def test_a_frame_of_other_numbers_is_taken_as_it_stands(make_classifier):
     clf = make_classifier().fit(TEXTS, Y)
-    assert clf.score(TEXTS, pd.DataFrame(Y, columns=[2, 0, 1])) == clf.score(TEXTS, Y)
+    assert clf.score(TEXTS, pd.DataFrame(Y, columns=[3, 1, 2])) == clf.score(TEXTS, Y)
     with pytest.raises(InvalidTargetError, match=r"0 label\(s\)"):
         make_classifier().partial_fit(TEXTS, Y, classes=[])
 
@@ -785,3 +786,63 @@ def test_a_number_as_threshold_is_compared_as_precisely_as_a_tuned_one(fitted):
     logits = np.array([[20.0, 10.0, 0.0]])
     scores = expit(logits.astype(np.float32))
     np.testing.assert_array_equal(clf._labels(logits.astype(np.float32)), (scores.astype(float) > clf.threshold).astype(int))
+
+
+# ------------------------------------------------------------------------------------------- what must not mislead silently
+
+
+def test_positive_weights_are_not_taken_back(make_classifier):
+    clf = make_classifier(label_names=LABELS, pos_weight=20.0).fit(TEXTS, Y)
+    assert clf.threshold_ == 0.5
+    assert clf.module_.cardinality is None
+    plain = make_classifier(label_names=LABELS).fit(TEXTS, Y)
+    assert clf.predict_proba(TEXTS).mean() > plain.predict_proba(TEXTS).mean()
+    clf.set_params(pos_weight=None)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(clf)).predict_proba(TEXTS), clf.predict_proba(TEXTS))
+
+
+def test_names_in_another_order_are_those_of_the_columns(make_classifier):
+    frame = pd.DataFrame(Y, columns=LABELS)
+    in_order = make_classifier(label_names=LABELS).fit(TEXTS, frame)
+    reversed_names = make_classifier(label_names=LABELS[::-1]).fit(TEXTS, frame)
+    np.testing.assert_array_equal(reversed_names.predict_proba(TEXTS), in_order.predict_proba(TEXTS))
+
+
+def test_numbered_columns_may_be_in_any_order_in_score(make_classifier):
+    frame = pd.DataFrame(Y)
+    clf = make_classifier().fit(TEXTS, frame)
+    assert clf.score(TEXTS, frame[[2, 0, 1]]) == clf.score(TEXTS, frame)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_texts_without_weight_do_not_judge_training(make_classifier, seed):
+    texts, y = TEXTS + TEXTS, np.vstack([Y, 1 - Y])
+    weights = np.repeat([1.0, 0.0], len(TEXTS))
+    settings = {"early_stopping": True, "validation_fraction": 0.1, "random_state": seed}
+    clf = make_classifier(**settings).fit(texts, y, sample_weight=weights)
+    assert all(epoch["valid_loss"] > 0 for epoch in clf.history_)
+
+
+@pytest.mark.parametrize("change", ["float64", "no gradients", "inference mode"])
+def test_what_a_program_has_set_in_torch_does_not_matter(make_classifier, change):
+    expected = make_classifier(label_names=LABELS).fit(TEXTS, Y).predict_proba(TEXTS)
+    contexts = {"no gradients": torch.no_grad, "inference mode": torch.inference_mode}
+    if change == "float64":
+        torch.set_default_dtype(torch.float64)
+    try:
+        with contexts.get(change, nullcontext)():
+            clf = make_classifier(label_names=LABELS).fit(TEXTS, Y)
+            copied = pickle.loads(pickle.dumps(clf))
+            for fitted in (clf, copied):
+                np.testing.assert_allclose(fitted.predict_proba(TEXTS), expected, atol=1e-6)
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_adding_labels_draws_no_random_numbers(make_classifier):
+    clf = make_classifier(label_names=LABELS).fit(TEXTS, Y)
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    clf.add_labels({"urgent": "what cannot wait"})
+    assert torch.equal(torch.rand(3), expected)
