@@ -249,7 +249,8 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
         Parameters
         ----------
         texts : iterable of str
-            The texts, for instance the lines of a file; taken only as they are needed. Also what ``predict`` takes.
+            The texts, for instance the lines of a file; taken as they are needed, one batch ahead of the results. Also what
+            ``predict`` takes.
         method : {"predict", "predict_proba", "decision_function"}, default="predict"
             What to compute.
         batch_size : int, default=4096

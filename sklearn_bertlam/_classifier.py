@@ -159,7 +159,8 @@ class BertLamClassifier(NeuralTextClassifier):
         Number of epochs trained.
     history_ : list of dict
         Per epoch: "epoch", "loss", "seconds" and "documents_per_second"; with early stopping also "valid_loss",
-        "valid_f1_micro" and "valid_average_precision" (micro; NaN where no text that was set aside has a label).
+        "valid_f1_micro" and "valid_average_precision" (micro; NaN where no text that was set aside has a label), which are
+        of the network alone, without ``word_share`` and ``fit_cardinality``.
     best_epoch_ : int
         The epoch whose weights were kept: the last one, or with early stopping the best; 0 stands for before the first.
     threshold_ : float or ndarray of shape (n_labels,)
@@ -531,7 +532,7 @@ class BertLamClassifier(NeuralTextClassifier):
         ----------
         texts : iterable of str, shape (n_texts,)
             The texts.
-        labels : sequence of labels, or a single str, optional
+        labels : sequence of labels, or a single one, optional
             Labels out of ``classes_``; all by default.
         influence : bool, default=False
             Whether to measure also how the logits change when a word is taken out, which takes one prediction per word.

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._explanations import Explanation
 from ._report import multilabel_report
+from ._thresholds import best_threshold, scored_entries
 from ._validation import check_named_targets, check_targets, in_order_of
 
 _BLUE, _ORANGE, _GREEN, _GREY = "#0072b2", "#d55e00", "#009e73", "#777777"  # told apart by colour-blind eyes
@@ -70,8 +71,8 @@ class ThresholdDisplay(_Display):
     >>> import numpy as np
     >>> from sklearn_bertlam.inspection import ThresholdDisplay
     >>> y, scores = np.array([[1, 0], [0, 1]]), np.array([[0.9, 0.6], [0.2, 0.7]])
-    >>> ThresholdDisplay.from_predictions(y, scores).chosen
-    0.7
+    >>> round(ThresholdDisplay.from_predictions(y, scores).chosen, 2)  # predict what is above
+    0.65
     """
 
     def __init__(self, thresholds, precision, recall, f1, *, chosen=None, name="all labels"):
@@ -125,7 +126,7 @@ class ThresholdDisplay(_Display):
         column : int, optional
             The label; by default all together (micro).
         chosen : float or "none", optional
-            The threshold to mark, if any; by default the one with the highest F1.
+            The threshold to mark, "none" for no mark; by default the one above which predictions have the highest F1.
         name : str, optional
             What the curves are of.
         ax : matplotlib Axes, optional
@@ -139,14 +140,14 @@ class ThresholdDisplay(_Display):
         scores = np.asarray(y_score, dtype=np.float64)
         truth = check_targets(y_true, len(scores)).matrix.toarray()
         part = slice(None) if column is None else [column]
-        truth, scores = truth[:, part].ravel(), scores[:, part].ravel()
+        truth, scores = truth[:, part], scores[:, part]
+        if chosen is None:
+            chosen = best_threshold(scored_entries(truth, scores))
         known = ~np.isnan(truth)
         precision, recall, thresholds = precision_recall_curve(truth[known] == 1, scores[known])
         precision, recall = precision[:-1], recall[:-1]
         total = precision + recall
         f1 = np.divide(2 * precision * recall, total, out=np.zeros_like(total), where=total > 0)
-        if chosen is None:
-            chosen = thresholds[np.argmax(f1)]
         chosen = None if chosen == "none" else float(chosen)
         name = ("all labels" if column is None else f"label {column}") if name is None else name
         return cls(thresholds, precision, recall, f1, chosen=chosen, name=name).plot(ax=ax)

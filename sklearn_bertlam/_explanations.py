@@ -6,6 +6,7 @@ import difflib
 import os
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +150,7 @@ def explain(estimator: Any, texts: list[str], labels: Sequence | None, influence
 def _columns(classes: list, labels: Sequence | None) -> np.ndarray:
     if labels is None:
         return np.arange(len(classes))
-    labels = [labels] if isinstance(labels, str) else labels
+    labels = [labels] if isinstance(labels, (str, Integral)) else labels
     position = {label: column for column, label in enumerate(classes)}
     for label in labels:
         if label not in position:

@@ -140,8 +140,8 @@ def check_targets(y, n_texts: int) -> Targets:
 def in_order_of(targets: Targets, classes: list) -> Targets:
     """Return targets whose columns are in the order of the classes, where both have the same names.
 
-    Columns without names, or with other names than any class, are taken as they stand; so are numbers that are not just those
-    of the classes.
+    Columns without names, or with other names than any class, are taken as they stand; so are numbers that are not just
+    those of the classes.
     """
     columns = targets.columns
     known = set(classes)

@@ -199,6 +199,7 @@ def test_a_page_without_weights_says_so(make_classifier, tmp_path):
 
 def test_unknown_labels_are_answered_with_near_ones(explained, make_classifier):
     assert explained.explain(["fire"], labels=[])[0].probabilities.shape == (0,)
+    assert make_classifier().fit(TEXTS, Y).explain(["fire"], labels=1)[0].labels == [1]
     with pytest.raises(ValueError, match="There is no label 'printr'. Did you mean 'printer'"):
         explained.explain(["fire"], labels=["printr"])
     with pytest.raises(ValueError, match="not fitted"):
@@ -310,6 +311,7 @@ def test_thresholds_are_drawn(draw, scored, explained):
     best = max(metrics.f1_score(y, scores >= threshold, average="micro") for threshold in np.unique(scores)[::20])
     assert display.f1.max() >= best - 1e-9
     assert display.f1[np.searchsorted(display.thresholds, display.chosen)] == display.f1.max()
+    assert metrics.f1_score(y, scores > display.chosen, average="micro") == pytest.approx(display.f1.max())
     assert len(display.ax_.lines) == 4
     one = ThresholdDisplay.from_estimator(explained, TEXTS, Y, label="invoice")
     assert one.chosen == 0.5
