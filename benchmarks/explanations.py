@@ -2,9 +2,10 @@
 
 ``python -m benchmarks.explanations --data FOLDER --out docs/results/explanations --train-size 1000``
 
-For the most probable label of each document, words are ranked by attention, by influence and by chance. Comprehensiveness
-is how much the probability falls without the words on top, sufficiency how much it falls with these words alone, both as
-means over several shares of the words [1]_. Good explanations have a high comprehensiveness and a low sufficiency.
+For the most probable label of each document, words are ranked by attention, by influence and by chance. The score of
+deletion, comprehensiveness, is how much the probability falls without the words on top; that of insertion, sufficiency, how
+much it falls with these words alone; both are means over several shares of the words [1]_. Good explanations have a high
+comprehensiveness and a low sufficiency.
 
 .. [1] J. DeYoung et al., "ERASER: A Benchmark to Evaluate Rationalized NLP Models", ACL 2020.
 """
@@ -81,7 +82,10 @@ def _keep(text: str, spans: list[tuple[int, int]], kept: np.ndarray) -> str:
 
 
 def _write(options: argparse.Namespace, command: str, falls: list[dict[str, dict[str, float]]]) -> None:
-    columns = {"comprehensiveness": "comprehensiveness (higher is better)", "sufficiency": "sufficiency (lower is better)"}
+    columns = {
+        "comprehensiveness": "deletion (comprehensiveness; higher is better)",
+        "sufficiency": "insertion (sufficiency; lower is better)",
+    }
     rows = {
         name: {column: _with_interval([fall[name][column] for fall in falls]) for column in columns} for name in falls[0]
     }
