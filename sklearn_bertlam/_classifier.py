@@ -32,6 +32,10 @@ _MOST_LABELS_FOR_WORDS, _MOST_DOCUMENTS_FOR_WORDS = 1000, 50_000
 _PAPER_MAX_LENGTH = {"aapd": 128, "rcv1-v2": 126}
 
 
+def _is_given_names(self) -> bool:
+    return "label_names" in self._get_param_names()
+
+
 class BertLamClassifier(NeuralTextClassifier):
     """Multi-label text classifier with BERT and label attention.
 
@@ -464,6 +468,7 @@ class BertLamClassifier(NeuralTextClassifier):
             fitting.run(X, y, sample_weight, classes)
         return self
 
+    @available_if(_is_given_names)
     def add_labels(self, labels):
         """Predict more labels, which no document has had so far, by their texts.
 
