@@ -208,6 +208,7 @@ def test_filter_widths_are_checked(make, system):
 
 def test_the_paper_settings_leave_out_what_a_class_has_not():
     clf = baselines.BERTClassifier.from_paper("aapd", encoder="folder")
+    assert not hasattr(clf, "add_labels")
     assert (clf.max_length, clf.learning_rate, clf.head_init, clf.encoder) == (128, 5e-5, "random", "folder")
 
 
