@@ -239,6 +239,7 @@ class Fitting:
             return data, None
         n_validation = self._n_validation(len(data))
         counted = np.flatnonzero(data.sample_weight > 0)  # others would judge nothing
+        counted = counted if len(counted) > 1 else np.arange(len(data))
         n_validation = min(n_validation, max(1, len(counted) - 1))
         applies = sp.csr_array(data.targets[counted] == 1)
         parts = stratify(applies, np.array([len(counted) - n_validation, n_validation]), random_state)

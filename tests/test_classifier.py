@@ -821,6 +821,8 @@ def test_texts_without_weight_do_not_judge_training(make_classifier, seed):
     settings = {"early_stopping": True, "validation_fraction": 0.1, "random_state": seed}
     clf = make_classifier(**settings).fit(texts, y, sample_weight=weights)
     assert all(epoch["valid_loss"] > 0 for epoch in clf.history_)
+    only_one = np.arange(len(TEXTS)) == seed
+    assert make_classifier(**settings).fit(TEXTS, Y, sample_weight=only_one).predict(TEXTS).shape == Y.shape
 
 
 @pytest.mark.parametrize("change", ["float64", "no gradients", "inference mode"])
