@@ -60,6 +60,7 @@ sys.path.insert(0, {os.path.dirname(__file__)!r})
 from conftest import TEXTS, Y
 from skorch.callbacks import Callback
 from sklearn_bertlam import BertLamClassifier
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background of a shell ignores it
 class ControlC(Callback):
     def on_batch_end(self, net, **kwargs):
         if len(net.history) == 2:
