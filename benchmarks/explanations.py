@@ -13,7 +13,6 @@ comprehensiveness and a low sufficiency.
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 import sys
 from pathlib import Path
@@ -23,6 +22,7 @@ import numpy as np
 
 from sklearn_bertlam import BertLamClassifier
 
+from .output import report
 from .scoring import markdown_table
 from .tables.data import data_name, load_documents
 
@@ -101,11 +101,7 @@ def _write(options: argparse.Namespace, command: str, falls: list[dict[str, dict
             markdown_table(rows, columns),
         ]
     )
-    print(text)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.with_suffix(".md").write_text(text + "\n", encoding="utf-8")
-    content = {"command": command, "falls": falls}
-    options.out.with_suffix(".json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    report(text, options.out, {"command": command, "falls": falls})
 
 
 def _with_interval(values: Any) -> str:

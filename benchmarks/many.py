@@ -9,7 +9,6 @@ The documents are short and the encoder tiny and untrained, so that what is meas
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 import sys
 import tempfile
@@ -22,6 +21,8 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+
+from .output import report
 
 _WORDS = 6
 _PAGE = 4096
@@ -41,12 +42,7 @@ def main(arguments: list[str] | None = None) -> None:
         _write_tiny_encoder(folder)
         rows = [_measure(folder, n, n_labels) for n_labels in options.labels for n in sorted(options.documents)]
     text = f"# Many documents and labels\n\n`{command}`\n\n{_table(rows)}\n"
-    print(text)
-    if options.out is not None:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.with_suffix(".md").write_text(text, encoding="utf-8")
-        content = {"command": command, "measured": rows}
-        options.out.with_suffix(".json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    report(text, options.out, {"command": command, "measured": rows})
 
 
 def _measure(encoder: str, n: int, n_labels: int) -> dict[str, float]:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 import sys
 import warnings
@@ -19,6 +18,7 @@ from sklearn.metrics import average_precision_score
 from sklearn_bertlam import BertLamClassifier
 from sklearn_bertlam.exceptions import LabelWithoutPositivesWarning
 
+from .output import report
 from .scoring import dense, markdown_table
 from .tables.data import data_name, load_documents
 
@@ -113,11 +113,7 @@ def _write(options: argparse.Namespace, command: str, results: list[dict[str, An
             *lines,
         ]
     )
-    print(text)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.with_suffix(".md").write_text(text + "\n", encoding="utf-8")
-    content = {"command": command, "results": results}
-    options.out.with_suffix(".json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    report(text, options.out, {"command": command, "results": results})
 
 
 if __name__ == "__main__":

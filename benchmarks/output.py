@@ -20,6 +20,15 @@ def write_atomically(file: Path, content: Any) -> None:
     temporary.replace(file)
 
 
+def report(text: str, out: Path | None, content: dict[str, Any]) -> None:
+    """Print what was measured and, where ``out`` is given, leave it as ``out``.md and its numbers as ``out``.json."""
+    print(text)
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.with_suffix(".md").write_text(text.rstrip("\n") + "\n", encoding="utf-8")
+        out.with_suffix(".json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
 def _number(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else str(value)
 

@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .output import report
+
 MEASURED = ("one process, 2 threads", "1 Dask worker, 1 thread", "2 Dask workers, 1 thread each")
 TRAINED = {"one process, 2 threads": (1, 2), "one process, 1 thread": (1, 1), "two processes, 1 thread each": (2, 1)}
 
@@ -270,12 +272,7 @@ def main(arguments: list[str] | None = None) -> None:
     for title, measured in results.items():
         parts += [f"## {title.capitalize()}", _table(measured)]
     text = "\n\n".join([*parts, "## The arithmetic", arithmetic])
-    print(text)
-    if options.out is not None:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.with_suffix(".md").write_text(text, encoding="utf-8")
-        content = {"command": _command(options), "cores": os.cpu_count(), **results}
-        options.out.with_suffix(".json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    report(text, options.out, {"command": _command(options), "cores": os.cpu_count(), **results})
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:

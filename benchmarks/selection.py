@@ -6,7 +6,6 @@ Scores and labels are random: 100,000 documents with 500 labels for thresholds, 
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 import sys
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from sklearn_bertlam.model_selection import (
 )
 
 from .many import time_and_memory
+from .output import report
 
 
 class Scores(ClassifierMixin, BaseEstimator):
@@ -59,12 +59,7 @@ def main(arguments: list[str] | None = None) -> None:
     command = shlex.join(["python", "-m", "benchmarks.selection", *(arguments or sys.argv[1:])])
     rows = [*_thresholds(*options.scores), *_splits(*options.splits)]
     text = f"# Thresholds and splits\n\n`{command}`\n\n{_table(rows)}\n"
-    print(text)
-    if options.out is not None:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.with_suffix(".md").write_text(text, encoding="utf-8")
-        content = {"command": command, "measured": rows}
-        options.out.with_suffix(".json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    report(text, options.out, {"command": command, "measured": rows})
 
 
 def _thresholds(n: int, n_labels: int) -> list[dict[str, Any]]:

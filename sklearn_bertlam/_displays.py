@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import precision_recall_curve
 from sklearn.utils._optional_dependencies import check_matplotlib_support
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from ._explanations import Explanation
 from ._report import multilabel_report
@@ -470,7 +470,7 @@ class LabelReportDisplay(_Display):
         display : LabelReportDisplay
             The drawn display.
         """
-        n = y_pred.shape[0] if hasattr(y_pred, "shape") else len(y_pred)
+        n = _num_samples(y_pred)
         targets = check_named_targets(y_true, n, label_names)
         predicted = check_named_targets(y_pred, n, targets.columns or label_names).matrix.toarray()
         names = targets.columns if label_names is None else label_names

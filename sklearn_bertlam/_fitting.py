@@ -89,16 +89,37 @@ class Fitting:
         """Check everything, then train."""
         import torch
 
-        from ._checkpoints import CheckpointFile
-        from ._distributed import agreed, joined_processes, n_processes
+        from ._distributed import joined_processes, n_processes
+        from ._runtime import isolated_torch_random_state, resolve_device, warn_of_slow_precision
+
+        estimator = self.estimator
+        texts, targets, weights, labels, label_texts = self._checked(X, y, sample_weight, classes)
+        device = resolve_device(estimator.device)
+        warn_of_slow_precision(estimator.precision, device, stacklevel=5)
+        estimator.classes_, estimator.n_labels_, estimator.sparse_output_ = labels, len(labels), targets.is_sparse
+        estimator.device_, estimator._precision = str(device), estimator.precision
+        self._forget_measurements()
+        if not self.goes_on:
+            self._begin(label_texts)
+        file = self._checkpoint_file()
+        saved = None if file is None else file.read()
+        with joined_processes(device):
+            if file is not None and n_processes() > 1:
+                raise ValueError("checkpoint_dir works in a single process. Train without it, or in one process.")
+            facts = self._facts_to_agree_on(saved, device)
+            random_state = np.random.RandomState(facts["seed"])
+            precision = torch.bfloat16 if facts["is_bfloat16"] else torch.float32
+            with isolated_torch_random_state(random_state, device):
+                data = self._tokenized(texts, targets.matrix, weights)
+                checkpoints = None if file is None else self._checkpoints(file, saved, data, facts)
+                self._train(data, random_state, precision, checkpoints)
+        self._count(targets.matrix)
+
+    # -------------------------------------------------------------------------------------------------------------- checks
+
+    def _checked(self, X: Any, y: Any, sample_weight: Any, classes: Any) -> tuple:
+        """Return texts, targets, their weights, the labels and the texts of these, after every check of them."""
         from ._losses import mean_one_weights
-        from ._runtime import (
-            isolated_torch_random_state,
-            make_random_state,
-            resolve_device,
-            resolve_precision,
-            warn_of_slow_precision,
-        )
 
         estimator = self.estimator
         texts = check_texts(X)
@@ -107,44 +128,14 @@ class Fitting:
         weights = mean_one_weights(check_sample_weight(sample_weight, len(texts)), targets.matrix)
         labels, label_texts = self._check_labels(targets, classes)
         if not self.is_part:
-            check_label_counts(targets.matrix, labels, stacklevel=5)
+            check_label_counts(targets.matrix, labels, stacklevel=6)
         if not isinstance(estimator.threshold, str):
             check_threshold(estimator.threshold, len(labels))
         check_pos_weight(estimator.pos_weight, len(labels))
         self._check_part()
         self._check_validation_size(len(texts))
         self._check_checkpoints()
-
-        device = resolve_device(estimator.device)
-        warn_of_slow_precision(estimator.precision, device, stacklevel=5)
-        estimator.classes_, estimator.n_labels_, estimator.sparse_output_ = labels, len(labels), targets.is_sparse
-        estimator.device_, estimator._precision = str(device), estimator.precision
-        self._forget_measurements()
-        if not self.goes_on:
-            self._begin(label_texts)
-        file = None if estimator.checkpoint_dir is None else CheckpointFile(estimator.checkpoint_dir)
-        saved = None if file is None else file.read()
-        if file is not None:
-            file.check_folder()
-        with joined_processes(device):
-            if file is not None and n_processes() > 1:
-                raise ValueError("checkpoint_dir works in a single process. Train without it, or in one process.")
-            own_seed = make_random_state(estimator.random_state).randint(2**31 - 1) if saved is None else saved["seed"]
-            seed = int(agreed(own_seed, device))
-            random_state = np.random.RandomState(seed)
-            if saved is not None and saved["device"] == device.type:
-                is_bfloat16 = saved["is_bfloat16"]  # "auto" measures, and may come out otherwise
-            else:
-                is_bfloat16 = resolve_precision(estimator.precision, device) == torch.bfloat16
-            precision = torch.bfloat16 if agreed(is_bfloat16, device) else torch.float32
-            with isolated_torch_random_state(random_state, device):
-                data = self._tokenized(texts, targets.matrix, weights)
-                facts = {"seed": seed, "device": device.type, "is_bfloat16": is_bfloat16}
-                checkpoints = None if file is None else self._checkpoints(file, saved, data, facts)
-                self._train(data, random_state, precision, checkpoints)
-        self._count(targets.matrix)
-
-    # -------------------------------------------------------------------------------------------------------------- checks
+        return texts, targets, weights, labels, label_texts
 
     def _in_order(self, targets: Targets, classes: Any) -> Targets:
         if classes is not None:
@@ -193,6 +184,34 @@ class Fitting:
     def _check_checkpoints(self) -> None:
         if self.estimator.checkpoint_dir is not None and self.goes_on:
             raise ValueError("checkpoint_dir cannot be used where warm_start=True goes on from an earlier fit.")
+
+    def _checkpoint_file(self) -> CheckpointFile | None:
+        from ._checkpoints import CheckpointFile
+
+        if self.estimator.checkpoint_dir is None:
+            return None
+        file = CheckpointFile(self.estimator.checkpoint_dir)
+        file.check_folder()
+        return file
+
+    def _facts_to_agree_on(self, saved: dict | None, device: torch.device) -> dict[str, Any]:
+        """Return what all processes have to train with, and a training that goes on has to go on with."""
+        import torch
+
+        from ._distributed import agreed
+        from ._runtime import make_random_state, resolve_precision
+
+        estimator = self.estimator
+        seed = make_random_state(estimator.random_state).randint(2**31 - 1) if saved is None else saved["seed"]
+        if saved is not None and saved["device"] == device.type:
+            is_bfloat16 = saved["is_bfloat16"]  # "auto" measures, and may come out otherwise
+        else:
+            is_bfloat16 = resolve_precision(estimator.precision, device) == torch.bfloat16
+        return {
+            "seed": int(agreed(seed, device)),
+            "device": device.type,
+            "is_bfloat16": bool(agreed(is_bfloat16, device)),
+        }
 
     def _begin(self, label_texts: list[str] | None) -> None:
         """Note what a later fit that goes on does not change."""

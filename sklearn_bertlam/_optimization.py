@@ -14,7 +14,7 @@ from ._bert import is_bert
 from ._prediction import predict_scores, prepared
 from ._quantization import InputRanges, Int8Linears, has_int8
 from ._runtime import kept_memory, resolve_precision
-from ._tokens import tokenize
+from ._tokens import RaggedTokens, tokenize
 
 _TEXTS_FOR_RANGES = 256
 _ROUNDS = 3
@@ -50,14 +50,7 @@ def compare_precisions(
         ranges = _ranges(estimator, texts[:_TEXTS_FOR_RANGES], device, precision)
         ways["int8"] = precision, prepared(estimator.module_, device, precision, Int8Linears(ranges))
 
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    logits: dict[str, np.ndarray] = {}
-    with kept_memory(device):
-        for _ in range(_ROUNDS):
-            for name, way in ways.items():
-                start = time.perf_counter()
-                logits[name] = predict_scores(estimator.module_, tokens, device, *way)
-                seconds[name].append(time.perf_counter() - start)
+    seconds, logits = _timed(estimator, tokens, device, ways)
     labels = {name: estimator._labels(some) for name, some in logits.items()}
     f1 = {name: _micro_f1(labels[usual] if targets is None else targets, some) for name, some in labels.items()}
     good = [name for name in seconds if targets is None or f1[name] >= f1[usual] - _MOST_F1_LOST]
@@ -68,6 +61,21 @@ def compare_precisions(
         "f1_micro": f1,
     }
     return (ranges if fastest == "int8" else None), measured
+
+
+def _timed(
+    estimator: Any, tokens: RaggedTokens, device: torch.device, ways: dict[str, tuple]
+) -> tuple[dict[str, list[float]], dict[str, np.ndarray]]:
+    """Return the seconds of every round, and the logits, of each way to predict."""
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    logits: dict[str, np.ndarray] = {}
+    with kept_memory(device):
+        for _ in range(_ROUNDS):
+            for name, way in ways.items():
+                start = time.perf_counter()
+                logits[name] = predict_scores(estimator.module_, tokens, device, *way)
+                seconds[name].append(time.perf_counter() - start)
+    return seconds, logits
 
 
 def _ranges(estimator: Any, texts: list[str], device: torch.device, precision: torch.dtype) -> list[list[np.ndarray]]:

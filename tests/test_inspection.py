@@ -276,11 +276,11 @@ def test_pages_can_be_read_in_light_and_dark(explained, tmp_path, browser, schem
     script = "const style = getComputedStyle(document.body); return [style.color, style.backgroundColor]"
     ink, paper = (np.mean([int(part) for part in re.findall(r"\d+", colour)]) for colour in browser.execute_script(script))
     assert (ink < 60 and paper > 200) if scheme == "light" else (ink > 200 and paper < 60)
-    screen = plt_image(browser.get_screenshot_as_png())
+    screen = pixels(browser.get_screenshot_as_png())
     assert len(np.unique(screen.reshape(-1, screen.shape[-1]), axis=0)) > 10  # words in several shades
 
 
-def plt_image(png):
+def pixels(png):
     return pytest.importorskip("matplotlib.image").imread(io.BytesIO(png))
 
 
