@@ -25,7 +25,7 @@ def report(text: str, out: Path | None, content: dict[str, Any]) -> None:
     print(text)
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.with_suffix(".md").write_text(text.rstrip("\n") + "\n", encoding="utf-8")
+        out.with_suffix(".md").write_text(text.strip("\n") + "\n", encoding="utf-8")
         out.with_suffix(".json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 

@@ -96,7 +96,7 @@ SYSTEMS = {
     ),
     "label-wise-table": System("label-wise without label names", BertLamClassifier, {"label_names": None}),
 }
-DEMO_SYSTEMS = ("binary-relevance", "frozen", "cls", "mean", "document", "label-wise")
+DEMO_SYSTEMS = ("binary-relevance", "frozen", "cls", "mean", "document", "label-wise-alone", "label-wise")
 _ABLATIONS_OF_DETAIL = ("label-wise-no-words", "label-wise-no-cardinality", "label-wise-table")
 DEFAULT_SYSTEMS = tuple(name for name in SYSTEMS if name not in _ABLATIONS_OF_DETAIL)
 

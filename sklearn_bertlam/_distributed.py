@@ -6,14 +6,17 @@ the others.
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 
 import torch
 import torch.distributed as dist
 
 _ELEMENTS_PER_MESSAGE = 2**24
+_numbers_of_fits = itertools.count()
 
 
 def is_distributed() -> bool:
@@ -37,11 +40,24 @@ def joined_processes(device: torch.device) -> Iterator[None]:
     if not dist.is_available() or dist.is_initialized() or int(os.environ.get("WORLD_SIZE", "1")) < 2:
         yield
         return
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    store, rank, world_size = _meeting_point()
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    own = dist.PrefixStore(f"fit {next(_numbers_of_fits)}", store)
+    dist.init_process_group(backend, store=own, rank=rank, world_size=world_size)
     try:
         yield
     finally:
         dist.destroy_process_group()
+
+
+@cache
+def _meeting_point() -> tuple[dist.Store, int, int]:
+    """Return what the processes find one another by, this one's number, and how many there are.
+
+    It stays as long as the program. Were there a new one for every fit, a process that begins the next fit early could reach
+    the old one, and wait there for ever.
+    """
+    return next(dist.rendezvous("env://"))
 
 
 def agreed(value: float, device: torch.device) -> float:

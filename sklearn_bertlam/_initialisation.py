@@ -16,6 +16,7 @@ import scipy.sparse as sp
 from scipy.special import expit
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 
 from ._thresholds import best_threshold, f1, scored_entries, threshold_for_f1
 
@@ -23,6 +24,7 @@ _STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0)
 _MOST_DOCUMENTS_TO_CHOOSE_ON = 2000
 _MOST_LABELS_TO_CHOOSE_ON = 8
 _MOST_VALUES_FOR_UNIT = 2**26  # 256 MiB in float32
+_in_one_thread = threadpool_limits.wrap(limits=1, user_api="blas")  # several wait for one another: up to ten times slower
 
 
 class LogisticHead(NamedTuple):
@@ -36,6 +38,7 @@ class LogisticHead(NamedTuple):
     """For the highest micro-F1, as far as held-out documents tell."""
 
 
+@_in_one_thread
 def logistic_head(
     features: np.ndarray, targets: sp.csr_array, sample_weight: np.ndarray, random_state: np.random.RandomState
 ) -> LogisticHead:
@@ -66,6 +69,7 @@ def logistic_head(
     return LogisticHead(*problems.fit_all(strength), _threshold(problems, held_out, rest, strength))
 
 
+@_in_one_thread
 def logistic_regressions(
     features: sp.csr_array, targets: sp.csr_array, sample_weight: np.ndarray, random_state: np.random.RandomState
 ) -> tuple[np.ndarray, np.ndarray]:

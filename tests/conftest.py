@@ -2,6 +2,7 @@
 
 import importlib.util
 import socket
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ import torch
 
 from benchmarks.tiny import make_encoder
 from sklearn_bertlam import BertLamClassifier
+from sklearn_bertlam._fitting import EpochRange
+from sklearn_bertlam.datasets import _support_requests
 
 TEXTS = [
     "the printer is on fire",
@@ -89,6 +92,17 @@ def no_network(monkeypatch):
     monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda seconds: None)
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
+@pytest.fixture
+def quick_examples(monkeypatch, tmp_path):
+    """Let the support requests be a quarter of what they are, and "auto" mean two epochs, for examples that train."""
+    monkeypatch.setattr(BertLamClassifier, "_epoch_range", EpochRange(0, 2, 2))
+    whole = Path(_support_requests.__file__).parent / "data" / "support_requests.jsonl"
+    (tmp_path / "data").mkdir()
+    lines = whole.read_text(encoding="utf-8").splitlines()
+    (tmp_path / "data" / whole.name).write_text("\n".join(lines[::4]), encoding="utf-8")
+    monkeypatch.setattr(_support_requests, "files", lambda package: tmp_path)
 
 
 needs_embedded_encoder = pytest.mark.skipif(

@@ -16,7 +16,7 @@ def run_examples_of(page):
 
 
 @needs_embedded_encoder
-def test_the_guide_runs(capsys, no_network):
+def test_the_guide_runs(capsys, no_network, quick_examples):
     import matplotlib
 
     matplotlib.use("Agg")
@@ -29,7 +29,7 @@ def test_the_guide_runs(capsys, no_network):
 
 
 @needs_embedded_encoder
-def test_the_examples_for_users_of_other_libraries_run(capsys, no_network):
+def test_the_examples_for_users_of_other_libraries_run(capsys, no_network, quick_examples):
     names = run_examples_of("migration.md")
     assert names["probabilities"].shape == names["predictions"].shape == (1, 12)
     there, here = map(float, capsys.readouterr().out.split())

@@ -25,7 +25,7 @@ NEEDS = {"_displays": ["matplotlib"], "distributed": ["dask.dataframe", "pyarrow
 
 @needs_embedded_encoder
 @pytest.mark.parametrize("number", range(len(EXAMPLES)))
-def test_readme_code_runs(number, capsys, no_network):
+def test_readme_code_runs(number, capsys, no_network, quick_examples):
     exec(compile(EXAMPLES[number], f"README example {number + 1}", "exec"), {})
     printed = capsys.readouterr().out
     if number == 0:
