@@ -74,15 +74,38 @@ def best_threshold(entries: ScoredEntries, scoring: str = "f1_micro") -> np.floa
     """
     groups = _Groups(entries, scoring)
     free = entries.counts & ~entries.always
-    order = np.argsort(entries.scores, axis=None)[::-1]
-    order = order if free.all() else order[free.ravel()[order]]
-    ranked = entries.scores.ravel()[order]
+    scores, hits = entries.scores[free], entries.hits[free]
     start = groups.average(*groups.always)
     if scoring == "f1_micro":
-        values = _running_f1(entries.hits.ravel()[order], np.ones(len(order)), groups, slice(0, 1))
+        order = _best_first(scores, _most_predicted(scores, hits, *np.ravel(groups.always), *groups.positive))
+        values = _running_f1(hits[order], np.ones(len(order)), groups, slice(0, 1))
     else:
-        values = start + np.cumsum(_changes(entries, free, groups).ravel()[order])
-    return _highest(values, ranked, start)
+        order = _best_first(scores, len(scores))
+        values = start + np.cumsum(_changes(entries, free, groups)[free][order])
+    return _highest(values, scores[order], start)
+
+
+def _best_first(scores: np.ndarray, n: int) -> np.ndarray:
+    """Return the indices of the n highest scores, and of all that are equal to the last of them, from the highest down."""
+    some = np.flatnonzero(scores >= _nth_highest(scores, n)) if n < len(scores) else np.arange(len(scores))
+    return some[np.argsort(scores[some])[::-1]]
+
+
+def _nth_highest(scores: np.ndarray, n: int) -> np.floating:
+    return np.partition(scores, len(scores) - n)[len(scores) - n]
+
+
+def _most_predicted(scores: np.ndarray, hits: np.ndarray, always_hits: float, n_always: float, n_positive: float) -> int:
+    """Return more of the highest scores than are predicted where F1 is highest, so that the others need not be sorted.
+
+    When k of them are, F1 is at most ``2 positive / (k + always + positive)``; to predict about as many as are positive
+    is one way to reach some F1.
+    """
+    if not 0 < n_positive < len(scores):
+        return len(scores)
+    predicted = scores >= _nth_highest(scores, int(n_positive))
+    reached = 2 * (always_hits + hits[predicted].sum()) / (n_always + predicted.sum() + n_positive)
+    return int(2 * n_positive / reached - n_always - n_positive) + 2 if reached else len(scores)
 
 
 class _Groups:
@@ -182,29 +205,40 @@ def best_thresholds(entries: ScoredEntries, scoring: str = "f1_micro") -> np.nda
         raise ValueError(
             "scoring='f1_samples' has no threshold per label: its labels cannot be told apart. Use one for all."
         )
-    overall = best_threshold(entries, scoring)
-    columns = [_RankedColumn(entries, label, overall) for label in range(entries.scores.shape[1])]
-    lasts = _best_micro(columns, f1(entries, overall, scoring)) if scoring == "f1_micro" else _best_each(columns)
+    is_ratio = scoring == "f1_micro"
+    has_none = not (entries.hits & entries.counts).any(axis=0).all()
+    overall = best_threshold(entries, scoring) if is_ratio or has_none else np.float64(np.nan)
+    ratio = f1(entries, overall, scoring) if is_ratio else None
+    columns = [_RankedColumn(entries, label, overall, ratio) for label in range(entries.scores.shape[1])]
+    lasts = _best_each(columns) if ratio is None else _best_micro(columns, ratio)
     return np.array([column.threshold(last) for column, last in zip(columns, lasts, strict=True)])
 
 
 class _RankedColumn:
-    """The entries of one label from the highest score down; index -1 stands for none of them."""
+    """The entries of one label that may be predicted, from the highest score down; index -1 stands for none of them.
 
-    def __init__(self, entries: ScoredEntries, label: int, fallback: float):
+    Where what is maximised is ``2 hits - ratio (predicted + positive)``, with this ratio or a higher one, predicting another
+    ``2 positive / ratio`` entries can gain nothing.
+    """
+
+    def __init__(self, entries: ScoredEntries, label: int, fallback: float, ratio: float | None):
         counts, always, hits = (part[:, label] for part in (entries.counts, entries.always, entries.hits))
         free = np.flatnonzero(counts & ~always)
-        scores = entries.scores[free, label]
-        order = np.argsort(-scores)
-        self.ranked = scores[order]
+        scores, hits_of_free = entries.scores[free, label], hits[free]
         self.positive = int((hits & counts).sum())
         n_always, n_always_hits = int((always & counts).sum()), int((always & counts & hits).sum())
-        self.hits = np.r_[0, np.cumsum(hits[free][order])].astype(np.float64) + n_always_hits
-        self.predicted = np.arange(len(free) + 1, dtype=np.float64) + n_always
-        self.possible = np.r_[True, self.ranked[1:] != self.ranked[:-1], True][: len(free) + 1]
+        if ratio is None:
+            most = _most_predicted(scores, hits_of_free, n_always_hits, n_always, self.positive)
+        else:
+            most = int(2 * self.positive / ratio) + 2 if self.positive and ratio else len(free)
+        order = _best_first(scores, most)
+        self.ranked = scores[order]
+        self.hits = np.r_[0, np.cumsum(hits_of_free[order])].astype(np.float64) + n_always_hits
+        self.predicted = np.arange(len(order) + 1, dtype=np.float64) + n_always
+        self.possible = np.r_[True, self.ranked[1:] != self.ranked[:-1], True][: len(order) + 1]
         self.fallback = fallback
         if not self.positive:
-            self.possible = np.arange(len(free) + 1) == int((self.ranked > fallback).sum())
+            self.possible = np.arange(len(order) + 1) == int((self.ranked > fallback).sum())
 
     def threshold(self, last: int) -> float:
         """Return the threshold under which the entries up to the index are predicted."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from threadpoolctl import threadpool_limits
 
 from benchmarks.tiny import make_encoder
 from sklearn_bertlam import BertLamClassifier
@@ -31,6 +32,7 @@ LABELS = ["printer", "invoice", "thank"]
 Y = np.array([[label in text for label in LABELS] for text in TEXTS], dtype=int)
 
 torch.set_num_threads(1)  # more only get in each other's way with networks this small
+threadpool_limits(1)
 
 
 def pytest_addoption(parser):
