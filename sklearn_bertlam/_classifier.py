@@ -417,7 +417,7 @@ class BertLamClassifier(NeuralTextClassifier):
                 module.label_table.copy_(torch.from_numpy(mean_vector_per_label(means, targets, weights)))
             if self.head_init == "logistic":
                 features = frozen_outputs(partial(module.features, **shared), data, module, device, precision)
-                head = logistic_head(features, targets, weights, random_state)
+                head = logistic_head(features, targets, weights, random_state, module.label_texts_as_documents(**shared))
                 module.classifier.weight.copy_(torch.from_numpy(head.weight))
                 module.classifier.bias.copy_(torch.from_numpy(head.bias))
                 self._expected_threshold = head.threshold if self.pos_weight is None else EVEN

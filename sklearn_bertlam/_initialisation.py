@@ -23,6 +23,7 @@ from ._thresholds import best_threshold, f1, scored_entries, threshold_for_f1
 _STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0)
 _MOST_DOCUMENTS_TO_CHOOSE_ON = 2000
 _MOST_LABELS_TO_CHOOSE_ON = 8
+_WEIGHT_OF_LABEL_TEXT = 10.0  # a document has 1
 _MOST_VALUES_FOR_UNIT = 2**26  # 256 MiB in float32
 _in_one_thread = threadpool_limits.wrap(limits=1, user_api="blas")  # several wait for one another: up to ten times slower
 
@@ -40,12 +41,16 @@ class LogisticHead(NamedTuple):
 
 @_in_one_thread
 def logistic_head(
-    features: np.ndarray, targets: sp.csr_array, sample_weight: np.ndarray, random_state: np.random.RandomState
+    features: np.ndarray,
+    targets: sp.csr_array,
+    sample_weight: np.ndarray,
+    random_state: np.random.RandomState,
+    label_vectors: np.ndarray | None = None,
 ) -> LogisticHead:
     """Fit one logistic regression per label.
 
     The inverse regularisation strength C is the same for all labels, and chosen by the log-loss of the most frequent ones
-    on held-out documents.
+    on held-out documents. Where labels have texts, each is one more document, which has its own label only.
 
     Parameters
     ----------
@@ -57,13 +62,15 @@ def logistic_head(
         Document weights.
     random_state : RandomState
         Draws the held-out documents.
+    label_vectors : ndarray of shape (K, H), optional
+        Vectors of the labels' own texts, of length 1.
 
     Returns
     -------
     head : LogisticHead
         What was fitted.
     """
-    problems = _BinaryProblems(features, targets.tocsc(), sample_weight)
+    problems = _BinaryProblems(features, targets.tocsc(), sample_weight, label_vectors)
     held_out, rest = _split(len(features), random_state)
     strength = _choose_strength(problems, held_out, rest)
     return LogisticHead(*problems.fit_all(strength), _threshold(problems, held_out, rest, strength))
@@ -98,6 +105,7 @@ class _BinaryProblems:
     features: np.ndarray | sp.csr_array
     columns: sp.csc_array
     sample_weight: np.ndarray
+    label_vectors: np.ndarray | None = None
 
     def __post_init__(self):
         values = 1 if self.features.ndim == 2 else math.prod(self.features.shape[1:])
@@ -127,6 +135,8 @@ class _BinaryProblems:
         features, target, weights = self.data(label, rows)
         if not weights.any():
             return np.zeros(features.shape[1]), self._log_odds_of_all()
+        if self.label_vectors is not None:
+            features, target, weights = self._with_label_texts(label, features, target, weights)
         if len(np.unique(target[weights > 0])) < 2:
             return np.zeros(features.shape[1]), _smoothed_log_odds(target, weights)
         model = LogisticRegression(C=strength, max_iter=200)
@@ -134,6 +144,15 @@ class _BinaryProblems:
             warnings.simplefilter("ignore", ConvergenceWarning)  # a start need not be the optimum
             model.fit(features, target, sample_weight=weights)
         return model.coef_[0], float(model.intercept_[0])
+
+    def _with_label_texts(self, label: int, features: np.ndarray, target: np.ndarray, weights: np.ndarray) -> tuple:
+        assert self.label_vectors is not None
+        n_labels = len(self.label_vectors)
+        return (
+            np.concatenate([features, self.label_vectors]),
+            np.r_[target, np.arange(n_labels) == label].astype(np.float32),
+            np.r_[weights, np.full(n_labels, _WEIGHT_OF_LABEL_TEXT)],
+        )
 
     def _log_odds_of_all(self) -> float:
         """Return what is known of a label without a known entry: the log-odds of any label."""

@@ -249,6 +249,12 @@ class LabelAttentionNetwork(TextEncoder):
         encoder = self.packed_encoder(make_linear)
         return Prepared(encoder, self.label_vectors(encoder))
 
+    def label_texts_as_documents(self, prepared: Prepared) -> np.ndarray | None:
+        """Return what the last layer may read of the labels' own texts (K, H), of length 1; None where they have none."""
+        if self.label_tokens is None or prepared.label_vectors is None:
+            return None
+        return normalize(prepared.label_vectors.float(), dim=-1).cpu().numpy()
+
     def mean_vectors(self, batch: PackedTexts, prepared: Prepared) -> torch.Tensor:
         """Return the mean token vector of each document (B, H)."""
         (tokens,) = self.encode(batch, encoder=prepared.encoder)

@@ -17,12 +17,13 @@ from conftest import LABELS, TEXTS, Y, needs_embedded_encoder
 from scipy.special import expit
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
-from sklearn.metrics import f1_score
+from sklearn.metrics import f1_score, roc_auc_score
 from skorch.callbacks import Callback, EarlyStopping
 
 from sklearn_bertlam import BertLamClassifier, _net, _text_encoder
 from sklearn_bertlam._initialisation import scorers_by_cosine
 from sklearn_bertlam.baselines import FrozenEncoderClassifier
+from sklearn_bertlam.datasets import load_support_requests
 from sklearn_bertlam.exceptions import (
     InvalidTargetError,
     LabelWithoutPositivesWarning,
@@ -599,6 +600,17 @@ def test_a_label_without_positives_warns_once_by_name(make_classifier):
     assert [str(warning.message).split(".")[0] for warning in caught] == ["No text has label 'refund'"]
     assert caught[0].filename == __file__
     assert (clf.predict_proba(TEXTS)[:, 3] < 0.5).all()
+
+
+@needs_embedded_encoder
+def test_a_label_without_positives_is_known_by_its_text():
+    train, test = (load_support_requests(subset=subset) for subset in ("train", "test"))
+    label = train.target_names.tolist().index("app problem")
+    absent = train.target[:60] * (np.arange(12) != label)
+    clf = BertLamClassifier(label_names=train.label_descriptions, max_epochs=0, word_share=0, random_state=0)
+    with pytest.warns(LabelWithoutPositivesWarning):
+        clf.fit(train.data[:60], absent)
+    assert roc_auc_score(test.target[:, label], clf.predict_proba(test.data)[:, label]) > 0.8
 
 
 def test_interruption_keeps_a_usable_estimator(make_classifier):
