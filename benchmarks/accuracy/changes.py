@@ -159,6 +159,14 @@ class NamesAreExamples(LabelAttentionNetwork):
         return tokens, self._fresh_vectors
 
 
+class NamesDoNotStart(LabelAttentionNetwork):
+    """The last layer starts from documents alone."""
+
+    def label_texts_as_documents(self, prepared):
+        """Return None, as for labels without texts."""
+        return None
+
+
 class TwoPassesAgree(LabelAttentionNetwork):
     """R-Drop: two passes with different dropout, and a penalty on the divergence between them."""
 
@@ -278,6 +286,7 @@ CHANGES: dict[str, Callable[..., Any]] = {
     "[CLS] residual": _network(FirstTokenResidual),
     "labels depend on labels": _network(LabelsDependOnLabels),
     "label texts are examples": _network(NamesAreExamples),
+    "no label texts at the start": _network(NamesDoNotStart),
     "R-Drop": _network(TwoPassesAgree),
     "hidden words are guessed": _network(GuessesHiddenWords),
 } | {
