@@ -136,7 +136,10 @@ class _BinaryProblems:
         if not weights.any():
             return np.zeros(features.shape[1]), self._log_odds_of_all()
         if self.label_vectors is not None:
-            features, target, weights = self._with_label_texts(label, features, target, weights)
+            n_labels = len(self.label_vectors)
+            features = np.concatenate([features, self.label_vectors])
+            target = np.r_[target, np.arange(n_labels) == label]
+            weights = np.r_[weights, np.full(n_labels, _WEIGHT_OF_LABEL_TEXT)]
         if len(np.unique(target[weights > 0])) < 2:
             return np.zeros(features.shape[1]), _smoothed_log_odds(target, weights)
         model = LogisticRegression(C=strength, max_iter=200)
@@ -144,15 +147,6 @@ class _BinaryProblems:
             warnings.simplefilter("ignore", ConvergenceWarning)  # a start need not be the optimum
             model.fit(features, target, sample_weight=weights)
         return model.coef_[0], float(model.intercept_[0])
-
-    def _with_label_texts(self, label: int, features: np.ndarray, target: np.ndarray, weights: np.ndarray) -> tuple:
-        assert self.label_vectors is not None
-        n_labels = len(self.label_vectors)
-        return (
-            np.concatenate([features, self.label_vectors]),
-            np.r_[target, np.arange(n_labels) == label].astype(np.float32),
-            np.r_[weights, np.full(n_labels, _WEIGHT_OF_LABEL_TEXT)],
-        )
 
     def _log_odds_of_all(self) -> float:
         """Return what is known of a label without a known entry: the log-odds of any label."""

@@ -251,9 +251,8 @@ class LabelAttentionNetwork(TextEncoder):
 
     def label_texts_as_documents(self, prepared: Prepared) -> np.ndarray | None:
         """Return what the last layer may read of the labels' own texts (K, H), of length 1; None where they have none."""
-        if self.label_tokens is None or prepared.label_vectors is None:
-            return None
-        return normalize(prepared.label_vectors.float(), dim=-1).cpu().numpy()
+        vectors = None if self.label_tokens is None else prepared.label_vectors
+        return None if vectors is None else normalize(vectors.float(), dim=-1).cpu().numpy()
 
     def mean_vectors(self, batch: PackedTexts, prepared: Prepared) -> torch.Tensor:
         """Return the mean token vector of each document (B, H)."""

@@ -206,8 +206,8 @@ def best_thresholds(entries: ScoredEntries, scoring: str = "f1_micro") -> np.nda
             "scoring='f1_samples' has no threshold per label: its labels cannot be told apart. Use one for all."
         )
     is_ratio = scoring == "f1_micro"
-    has_none = not (entries.hits & entries.counts).any(axis=0).all()
-    overall = best_threshold(entries, scoring) if is_ratio or has_none else np.float64(np.nan)
+    has_own = (entries.hits & entries.counts).any(axis=0) & (entries.counts & ~entries.always).any(axis=0)
+    overall = best_threshold(entries, scoring) if is_ratio or not has_own.all() else np.float64(np.nan)  # nobody's
     ratio = f1(entries, overall, scoring) if is_ratio else None
     columns = [_RankedColumn(entries, label, overall, ratio) for label in range(entries.scores.shape[1])]
     lasts = _best_each(columns) if ratio is None else _best_micro(columns, ratio)

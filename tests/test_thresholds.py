@@ -94,3 +94,13 @@ def test_few_examples_move_the_threshold_little():
 def test_samples_have_no_threshold_per_label():
     with pytest.raises(ValueError, match="f1_samples"):
         best_thresholds(scored_entries(np.eye(2), np.eye(2)), "f1_samples")
+
+
+@pytest.mark.parametrize("scoring", ["f1_micro", "f1_macro", "f1_weighted"])
+def test_labels_that_are_always_predicted_have_a_threshold(scoring):
+    """Every document's best label is the first one, whose own threshold then decides on nothing."""
+    targets = np.array([[1, 0], [0, 1], [1, 1], [0, 0]])
+    scores = np.array([[0.9, 0.1], [0.8, 0.7], [0.9, 0.6], [0.7, 0.2]])
+    thresholds = best_thresholds(scored_entries(targets, scores, min_labels=1), scoring)
+    assert not np.isnan(thresholds).any()
+    assert 0.2 <= thresholds[1] < 0.6
