@@ -12,6 +12,7 @@ from torch.nn.functional import conv1d, cross_entropy, normalize, pad
 from sklearn_bertlam._base import NeuralTextClassifier
 from sklearn_bertlam._batches import PackedTexts, TextDataset
 from sklearn_bertlam._fitting import EpochRange
+from sklearn_bertlam._text_module import TextModule
 from sklearn_bertlam._tokens import RaggedTokens, tokenize
 
 from ._word_level import TOKENS_AT_ONCE, WordEmbedding, WordLevelClassifier, start_from_log_odds
@@ -19,7 +20,7 @@ from ._word_level import TOKENS_AT_ONCE, WordEmbedding, WordLevelClassifier, sta
 _WIDTHS = {"document": 55, "label-wise": 10}
 
 
-class LEAM(nn.Module):
+class LEAM(TextModule):
     """The network: compatibility of words and labels, attention, one score per label.
 
     B documents, L positions, K labels, E numbers per word.

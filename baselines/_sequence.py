@@ -19,6 +19,7 @@ from torch import nn
 
 from sklearn_bertlam._batches import PackedTexts
 from sklearn_bertlam._losses import MaskedBCEWithLogitsLoss
+from sklearn_bertlam._text_module import TextModule
 
 from ._word_level import TOKENS_AT_ONCE, WordLevelClassifier
 
@@ -47,7 +48,7 @@ class Hypotheses(NamedTuple):
         return (weights[:, :, None] * self.labels).sum(dim=1)
 
 
-class LabelGenerator(nn.Module):
+class LabelGenerator(TextModule):
     """A network that writes the labels of a text, frequent ones first, no label twice.
 
     Training returns the negative log-likelihood of each text's own sequence; evaluation the log-odds of each label.

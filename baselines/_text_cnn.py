@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn.functional import pad
 
 from sklearn_bertlam._batches import PackedTexts, TextDataset
+from sklearn_bertlam._text_module import TextModule
 
 from ._word_level import TOKENS_AT_ONCE, WordEmbedding, WordLevelClassifier, start_from_log_odds
 
@@ -53,7 +54,7 @@ def check_filter_widths(widths: Any) -> tuple[int, ...]:
     return tuple(int(width) for width in widths)
 
 
-class TextCNN(nn.Module):
+class TextCNN(TextModule):
     """Word vectors, filters, dropout, one linear layer."""
 
     tokens_at_once = TOKENS_AT_ONCE

@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from ._batches import TextDataset
+from ._text_module import TextModule
 from ._tokens import RaggedTokens
 
 _WORTH_IT = 0.9  # of the rows in use, at most
@@ -56,7 +57,7 @@ class RowsInUse(nn.Embedding):
 
 
 @contextmanager
-def only_rows_in_use(module: Any, data: TextDataset, validation: TextDataset | None) -> Iterator[tuple]:
+def only_rows_in_use(module: TextModule, data: TextDataset, validation: TextDataset | None) -> Iterator[tuple]:
     """Inside the block, the module's encoder has and trains only the rows that texts and labels use.
 
     Yields
@@ -65,7 +66,7 @@ def only_rows_in_use(module: Any, data: TextDataset, validation: TextDataset | N
         The texts as the module reads them inside the block.
     """
     table = _trained_table(module)
-    label_tokens = getattr(module, "label_tokens", None)
+    label_tokens = module.label_tokens
     rows = None if table is None else _rows_in_use(table, [data.tokens] + ([label_tokens] if label_tokens else []))
     if rows is None or len(rows) > _WORTH_IT * len(table.weight):
         yield data, validation
@@ -84,11 +85,10 @@ def only_rows_in_use(module: Any, data: TextDataset, validation: TextDataset | N
             module.label_tokens = label_tokens
 
 
-def _trained_table(module: Any) -> Any:
-    encoder = getattr(module, "encoder", None)
-    if encoder is None or encoder.config.is_encoder_decoder:
+def _trained_table(module: TextModule) -> Any:
+    if module.encoder is None or module.encoder.config.is_encoder_decoder:
         return None
-    table = encoder.get_input_embeddings()
+    table = module.encoder.get_input_embeddings()
     return table if type(table) is nn.Embedding and table.weight.requires_grad else None
 
 

@@ -389,11 +389,10 @@ class Fitting:
 def _remembered(module: Any) -> Callable[[], None]:
     """Return a function that makes a module what it is now."""
     weights = {name: value.detach().to("cpu", copy=True) for name, value in module.state_dict().items()}
-    progress = module.progress() if hasattr(module, "progress") else None
+    progress = module.progress()
 
     def put_back() -> None:
         module.load_state_dict(weights)
-        if progress is not None:
-            module.restore_progress(progress)
+        module.restore_progress(progress)
 
     return put_back

@@ -131,8 +131,7 @@ class LabelAttentionNetwork(TextEncoder):
         self.label_table: nn.Parameter | None = None
         self.log_scale: nn.Parameter | None = None
         self.fixed_scale = 1.0
-        self.label_tokens: RaggedTokens | None = None
-        self.labels_per_update = min(labels_per_update or n_labels, n_labels)
+        self.labels_per_update: int = min(labels_per_update or n_labels, n_labels)
         self._first_label = 0
         self._recent_label_vectors: torch.Tensor | None = None
         if attention in ("document", "label-wise"):
@@ -153,7 +152,7 @@ class LabelAttentionNetwork(TextEncoder):
         return self.fixed_scale if self.log_scale is None else self.log_scale.exp().clamp(max=_LARGEST_SCALE)
 
     @property
-    def values_per_text(self) -> int:
+    def values_per_text(self) -> int:  # type: ignore[override]
         """How many numbers the last layer reads from a text."""
         return self.classifier.weight.numel() if self.attention == "label-wise" else self.hidden_size
 

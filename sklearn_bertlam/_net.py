@@ -25,8 +25,9 @@ from ._batches import TextDataset, TextRows, TrainingBatches
 from ._checkpoints import CheckpointFile, random_states, restore_random_state
 from ._distributed import add_up, agreed, copy_from_first, n_processes, process_index, use_own_random_stream
 from ._embedding_rows import only_rows_in_use
-from ._prediction import autocast, network_scores, tokens_at_once, values_per_text, within_memory
+from ._prediction import autocast, network_scores, tokens_at_once, within_memory
 from ._runtime import kept_memory
+from ._text_module import TextModule
 from .exceptions import TrainingDivergedError
 
 _SECONDS_BETWEEN_CHECKPOINTS = 600
@@ -103,20 +104,16 @@ class TextNet(NeuralNet):
         ], options
 
     def train_step_single(self, batch, **fit_params):
-        """Add up the gradient of a batch, in parts that fit into memory and over all processes.
-
-        A module that ``reads_targets`` is given them, and one with a ``penalty()`` has it added to every loss.
-        """
+        """Add up the gradient of a batch, in parts that fit into memory and over all processes."""
         texts, (targets, sample_weight) = batch
         self._set_training(True)
-        if self._has("start_update"):
-            self.module_.start_update()
+        self.module_.start_update()
 
         def gradient(most_tokens: int) -> dict[str, torch.Tensor]:
             self._zero_grad_optimizer()
             loss, outputs = torch.zeros((), device=self.device), []
-            for part, packed in texts.parts(most_tokens, values_per_text(self.module_)):
-                known = {"targets": targets[part].to(self.device)} if self._has("reads_targets") else {}
+            for part, packed in texts.parts(most_tokens, self.module_.values_per_text):
+                known = {"targets": targets[part].to(self.device)} if self.module_.reads_targets else {}
                 output = self.infer(packed, **known, **fit_params)
                 part_loss = self.get_loss(output, (targets[part], sample_weight[part]), training=True)
                 part_loss = part_loss * (len(packed) / len(texts))
@@ -158,10 +155,7 @@ class TextNet(NeuralNet):
         """Compute the criterion on logits, targets and weights."""
         targets, sample_weight = to_tensor(y_true, device=self.device)
         loss = self.criterion_(y_pred, targets, sample_weight)
-        return loss + self.module_.penalty() if training and self._has("penalty") else loss
-
-    def _has(self, name: str) -> bool:
-        return bool(getattr(self.module_, name, False))
+        return loss + self.module_.penalty() if training else loss
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
         """Go through the training texts once."""
@@ -180,7 +174,7 @@ def _noting_interruption(net: TextNet) -> Iterator[None]:
 
 
 def train(
-    module: nn.Module,
+    module: TextModule,
     criterion: nn.Module,
     data: TextDataset,
     validation: TextDataset | None,
@@ -204,7 +198,7 @@ def _diverged(n_epochs: int, settings: TrainingSettings) -> str:
 
 
 def _train(
-    module: nn.Module,
+    module: TextModule,
     criterion: nn.Module,
     data: TextDataset,
     validation: TextDataset | None,
@@ -383,8 +377,7 @@ class Checkpoints(Callback):
         net.module_.load_state_dict(self.saved["module"])
         net.optimizer_.load_state_dict(self.saved["optimizer"])
         _scheduler(net).last_epoch = self.saved["n_updates"]
-        if net._has("restore_progress"):
-            net.module_.restore_progress(_to(self.saved["progress"], net.device))
+        net.module_.restore_progress(_to(self.saved["progress"], net.device))
         if self.stopping is not None:
             vars(self.stopping).update(_to(self.saved["stopping"], net.device))
         history = json.loads(self.saved["history"])
@@ -427,7 +420,7 @@ class Checkpoints(Callback):
                 "module": net.module_.state_dict(),
                 "optimizer": net.optimizer_.state_dict(),
                 "n_updates": _scheduler(net).last_epoch,
-                "progress": net.module_.progress() if net._has("progress") else {},
+                "progress": net.module_.progress(),
                 "stopping": None if stopping is None else {k: v for k, v in vars(stopping).items() if k.endswith("_")},
                 "history": json.dumps(finished),
                 "batches": json.dumps([_plain(batch) for batch in batches]),

@@ -138,7 +138,7 @@ def _config(estimator: Any) -> dict[str, Any]:
         "classes": [_plain_label(label) for label in estimator.classes_],
         "class_count": estimator.class_count_.tolist(),
         "tuned_threshold": None if tuned is None else tuned.tolist(),
-        "labels_per_update": getattr(estimator.module_, "labels_per_update", None),
+        "labels_per_update": estimator.module_.labels_per_update,
         "facts": {name: _plain(getattr(estimator, name)) for name in _FACTS},
         "built_with": _plain_values(estimator._built_with),
     }
@@ -282,7 +282,7 @@ def plain_network(estimator: Any) -> dict[str, Any]:
     return {
         "weights": {name: value.numpy() for name, value in _weights(estimator.module_).items()},
         "encoder": _encoder_config(estimator.module_),
-        "labels_per_update": getattr(estimator.module_, "labels_per_update", None),
+        "labels_per_update": estimator.module_.labels_per_update,
         "tokenizer": _plain_tokenizer(estimator.tokenizer_),
     }
 
@@ -305,8 +305,7 @@ def _make_module(estimator: Any, encoder: dict | None, weights: Mapping[str, Any
     with isolated_torch_random_state(np.random.RandomState(0), resolve_device("cpu")):
         module = as_fitted._blank_module(encoder)
     module.load_state_dict(weights)
-    if labels_per_update is not None:
-        module.labels_per_update = int(labels_per_update)
+    module.labels_per_update = None if labels_per_update is None else int(labels_per_update)
     return module.to(estimator.device_).eval()
 
 
@@ -315,7 +314,7 @@ def _weights(module: Any) -> dict[str, Any]:
 
 
 def _encoder_config(module: Any) -> str | None:
-    return module.encoder.config.to_json_string(use_diff=False) if hasattr(module, "encoder") else None
+    return None if module.encoder is None else module.encoder.config.to_json_string(use_diff=False)
 
 
 def _plain_tokenizer(tokenizer: Any) -> dict[str, str]:

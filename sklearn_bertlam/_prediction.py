@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from ._batches import PackedTexts, TextDataset, TextRows
+from ._bert import LinearFactory
 from ._cardinality import adjust
 from ._runtime import is_out_of_memory, kept_memory
+from ._text_module import TextModule
 from ._tokens import RaggedTokens
 from .exceptions import LessMemoryWarning, OutOfMemoryError
 
@@ -23,7 +24,7 @@ _MOST_TOKENS_AT_ONCE = 2**16
 
 
 def predict_scores(
-    module: nn.Module,
+    module: TextModule,
     tokens: RaggedTokens,
     device: torch.device,
     precision: torch.dtype,
@@ -41,16 +42,16 @@ def predict_scores(
     return scores if method != "__call__" else _with_counts(module, scores, tokens, rows)
 
 
-def _with_counts(module: Any, logits: np.ndarray, tokens: RaggedTokens, rows: np.ndarray) -> np.ndarray:
-    words, cardinality = getattr(module, "words", None), getattr(module, "cardinality", None)
-    if words is not None:
-        logits = words.mix(logits, tokens, rows)
-    if cardinality is None:
+def _with_counts(module: TextModule, logits: np.ndarray, tokens: RaggedTokens, rows: np.ndarray) -> np.ndarray:
+    if module.words is not None:
+        logits = module.words.mix(logits, tokens, rows)
+    if module.cardinality is None:
         return logits
-    return adjust(logits, *(x.cpu().numpy() for x in (cardinality.log_ratio, cardinality.is_counted)))
+    counts = module.cardinality
+    return adjust(logits, *(x.cpu().numpy() for x in (counts.log_ratio, counts.is_counted)))
 
 
-def network_scores(module: nn.Module, data: TextDataset, device: torch.device, precision: torch.dtype) -> np.ndarray:
+def network_scores(module: TextModule, data: TextDataset, device: torch.device, precision: torch.dtype) -> np.ndarray:
     """Return the network's own logits (n, K) for the texts of a data set, in its order."""
     function = partial(module, **prepared(module, device, precision))
     return _apply(function, data.tokens, data.rows, module, device, precision)
@@ -59,7 +60,7 @@ def network_scores(module: nn.Module, data: TextDataset, device: torch.device, p
 def frozen_outputs(
     function: Callable[[PackedTexts], torch.Tensor],
     data: TextDataset,
-    module: nn.Module,
+    module: TextModule,
     device: torch.device,
     precision: torch.dtype,
 ) -> np.ndarray:
@@ -71,7 +72,7 @@ def _apply(
     function: Callable[[PackedTexts], torch.Tensor],
     tokens: RaggedTokens,
     rows: np.ndarray,
-    module: nn.Module,
+    module: TextModule,
     device: torch.device,
     precision: torch.dtype,
     dtype: type = np.float32,
@@ -84,7 +85,7 @@ def _apply(
     @torch.inference_mode()
     def outputs(most_tokens: int) -> np.ndarray:
         nonlocal result
-        for part, batch in texts.parts(most_tokens, values_per_text(module)):
+        for part, batch in texts.parts(most_tokens, module.values_per_text):
             with autocast(device, precision):
                 values = function(batch.to(device)).float().cpu().numpy()  # (B, ...)
             if result.size == 0:
@@ -102,17 +103,18 @@ def autocast(device: torch.device, precision: torch.dtype) -> torch.autocast:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == torch.bfloat16)
 
 
-def prepared(module: Any, device: torch.device, precision: torch.dtype, make_linear: Any = None) -> dict[str, Any]:
+def prepared(
+    module: TextModule, device: torch.device, precision: torch.dtype, make_linear: LinearFactory | None = None
+) -> dict[str, Any]:
     """Return what a module wants to be given with every batch of a prediction."""
-    if not hasattr(module, "prepare"):
-        return {}
     with torch.inference_mode(), autocast(device, precision):
-        return {"prepared": module.prepare() if make_linear is None else module.prepare(make_linear)}
+        shared = module.prepare(make_linear)
+    return {} if shared is None else {"prepared": shared}
 
 
-def tokens_at_once(module: Any, device: torch.device, training: bool) -> int:
+def tokens_at_once(module: TextModule, device: torch.device, training: bool) -> int:
     """Return how many tokens to compute on at once: the module's own number, a fixed one on a CPU, or what memory allows."""
-    if hasattr(module, "tokens_at_once"):
+    if module.tokens_at_once is not None:
         return module.tokens_at_once
     if device.type in _TOKENS_AT_ONCE:
         return _TOKENS_AT_ONCE[device.type]
@@ -121,10 +123,6 @@ def tokens_at_once(module: Any, device: torch.device, training: bool) -> int:
     bytes_per_token = 4 * layers * 24 * config.hidden_size  # generous
     free, _ = torch.cuda.mem_get_info(device)
     return int(np.clip(free // 2 // bytes_per_token, 2048, _MOST_TOKENS_AT_ONCE))
-
-
-def values_per_text(module: Any) -> int:
-    return getattr(module, "values_per_text", 0)
 
 
 def within_memory(function: Callable[[int], Any], most_tokens: int, texts: TextRows) -> tuple[int, Any]:

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 from torch.nn.functional import pad
 
 from . import _attention
 from ._batches import PackedTexts, TextRows
 from ._bert import LinearFactory, LinearIn, PackedBert, is_bert, linear_for_prediction
+from ._text_module import TextModule
 from ._tokens import RaggedTokens
 
 _TOKENS_AT_ONCE = 8192
@@ -43,7 +43,7 @@ def _in_parts(encoder: PackedBert, ids: torch.Tensor, positions: torch.Tensor, l
     return torch.cat(outputs)
 
 
-class TextEncoder(nn.Module):
+class TextEncoder(TextModule):
     """Base of the networks that read texts by a pretrained encoder.
 
     Parameters

@@ -20,6 +20,7 @@ LAYERS = [
         "_quantization",
         "_checkpoints",
         "_stratification",
+        "_text_module",
         "_thresholds",
     },
     {"_text_encoder", "_embedding_rows", "_word_scores", "_prediction"},

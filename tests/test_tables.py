@@ -235,6 +235,7 @@ def test_differences_are_paired():
         "labels depend on labels",
         "label texts are examples",
         "R-Drop",
+        "some words hidden",
         "hidden words are guessed",
     ],
 )

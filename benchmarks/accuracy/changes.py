@@ -16,6 +16,7 @@ from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, normalize
 
 from sklearn_bertlam import BertLamClassifier
+from sklearn_bertlam._batches import PackedTexts
 from sklearn_bertlam._module import LabelAttentionNetwork
 from sklearn_bertlam._text_encoder import full_precision, mean_vector
 
@@ -186,6 +187,23 @@ class TwoPassesAgree(LabelAttentionNetwork):
         return self.weight * self._divergence
 
 
+class SomeWordsHidden(LabelAttentionNetwork):
+    """In training, some word-pieces of every text are replaced by padding, others each time."""
+
+    hidden_part = 0.15
+
+    def forward(self, batch, prepared=None):
+        """Hide some word-pieces in training."""
+        return super().forward(_with_hidden(batch, self.hidden_part)[0] if self.training else batch, prepared)
+
+
+def _with_hidden(batch: PackedTexts, part: float) -> tuple[PackedTexts, torch.Tensor]:
+    """Return the batch with a random part of its word-pieces as padding, and which of the grid these are (B, L)."""
+    hidden = batch.content_mask & (torch.rand(batch.content_mask.shape, device=batch.ids.device) < part)
+    is_hidden = torch.cat([hidden.flatten(), hidden.new_zeros(1)])[batch.slots]  # (T,)
+    return replace(batch, ids=batch.ids.masked_fill(is_hidden, batch.pad_id)), hidden
+
+
 class GuessesHiddenWords(LabelAttentionNetwork):
     """A masked language model beside the classifier: a second pass, in which some word-pieces are hidden, guesses them.
 
@@ -214,11 +232,10 @@ class GuessesHiddenWords(LabelAttentionNetwork):
 
     def _loss_on_hidden(self, batch):
         ids = batch.to_grid(batch.ids[:, None], batch.pad_id).squeeze(2)  # (B, L)
-        hidden = batch.content_mask & (torch.rand(ids.shape, device=ids.device) < self.hidden_part)
+        without, hidden = _with_hidden(batch, self.hidden_part)
         if not hidden.any():
             return self.to_words.weight.sum() * 0
-        is_hidden = torch.cat([hidden.flatten(), hidden.new_zeros(1)])[batch.slots]  # (T,)
-        (tokens,) = self.encode(replace(batch, ids=batch.ids.masked_fill(is_hidden, batch.pad_id)))
+        (tokens,) = self.encode(without)
         table = self.encoder.get_input_embeddings().weight
         with full_precision(tokens):
             return cross_entropy(self.to_words(tokens[hidden]) @ table.T, ids[hidden])
@@ -270,6 +287,7 @@ CHANGES: dict[str, Callable[..., Any]] = {
     "5 epochs, learning rate 1e-4": _parameters(max_epochs=5, learning_rate=1e-4),
     "batches of 16": _parameters(batch_size=16),
     "no dropout": _parameters(dropout=0.0),
+    "dropout 0.2": _parameters(dropout=0.2),
     "weight decay 0.1": _parameters(weight_decay=0.1),
     "head-tail": _parameters(long_text="head-tail"),
     "256 tokens": _parameters(max_length=256),
@@ -288,6 +306,8 @@ CHANGES: dict[str, Callable[..., Any]] = {
     "label texts are examples": _network(NamesAreExamples),
     "no label texts at the start": _network(NamesDoNotStart),
     "R-Drop": _network(TwoPassesAgree),
+    "some words hidden": _network(SomeWordsHidden),
+    "some words hidden, 5 epochs": lambda **usual: _network(SomeWordsHidden)(**usual, max_epochs=5),
     "hidden words are guessed": _network(GuessesHiddenWords),
 } | {
     SYSTEMS[name].title: _system(name)
