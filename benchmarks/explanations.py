@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _falls(clf: BertLamClassifier, text: str, random_state: np.random.RandomState) -> dict[str, dict[str, float]]:
     """Return comprehensiveness and sufficiency of every ranking of the words of a text."""
-    (explanation,) = clf.explain([text], influence=True)
+    (explanation,) = clf.explain([text])
     label = clf.classes_.tolist().index(explanation.labels[0])
     rankings = {
         "influence": np.argsort(-explanation.influence[0], kind="stable"),

@@ -526,7 +526,7 @@ class BertLamClassifier(NeuralTextClassifier):
 
     # ---------------------------------------------------------------------------------------------------------- explaining
 
-    def explain(self, texts, labels=None, *, influence=False):
+    def explain(self, texts, labels=None, *, influence=True):
         """Show which words a prediction looked at, and which ones it depends on.
 
         Attention shows where the network looked, and not what the answer depends on: a word can take much attention and
@@ -539,14 +539,15 @@ class BertLamClassifier(NeuralTextClassifier):
             The texts.
         labels : sequence of labels, or a single one, optional
             Labels out of ``classes_``; all by default.
-        influence : bool, default=False
-            Whether to measure also how the logits change when a word is taken out, which takes one prediction per word.
+        influence : bool, default=True
+            Whether to measure how the logits change when a word is taken out, which takes one prediction per word. Without
+            it, explanations come at the price of one prediction, and show attention alone.
 
         Returns
         -------
         explanations : list of Explanation
-            One for each text: words, attention and, if asked for, influence. Each shows itself in a notebook, and has
-            ``to_frame()`` and ``to_html(path)``.
+            One for each text: words, attention and influence. Each shows itself in a notebook, and has ``to_frame()`` and
+            ``to_html(path)``.
 
         Raises
         ------

@@ -333,7 +333,7 @@ class LabelAttentionDisplay(_Display):
             The drawn display.
         """
         check_is_fitted(estimator)
-        (explanation,) = estimator.explain([text], labels)
+        (explanation,) = estimator.explain([text], labels, influence=False)
         if labels is None:
             explanation = _of_predicted(explanation)
         return cls(explanation).plot(max_words=max_words, ax=ax)

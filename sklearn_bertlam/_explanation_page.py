@@ -56,8 +56,8 @@ _NOTES = {
     "influence": "How much the label's logit falls when the word is taken out. Dashed: the word speaks against the label.",
 }
 
-_ATTENTION_ALONE = "<p>What the answer depends on is measured by explain(texts, influence=True).</p>"
-_NO_WEIGHTS = "This classifier has no attention per label. Words light up with explain(texts, influence=True)."
+_ATTENTION_ALONE = "<p>What the answer depends on is measured by explain(texts), unless influence=False.</p>"
+_NO_WEIGHTS = "This classifier has no attention per label. Words light up with explain(texts), unless influence=False."
 
 
 def page(

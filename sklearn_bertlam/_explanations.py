@@ -44,14 +44,14 @@ class Explanation:
     influence : ndarray of shape (k, W), or None
         How much the logit of the label falls when the word is taken out of the text, with a space in its place where there
         is none on either side: positive where the word speaks for the label, negative where it speaks against it.
-        None unless asked for.
+        None if not asked for.
 
     Examples
     --------
     >>> from sklearn_bertlam import BertLamClassifier
     >>> clf = BertLamClassifier(label_names=["wine", "car"], max_epochs=0, random_state=0)
     >>> clf = clf.fit(["red wine", "white wine", "red car"], [[1, 0], [1, 0], [0, 1]])
-    >>> explanation = clf.explain(["white wine"], labels=["wine"], influence=True)[0]
+    >>> explanation = clf.explain(["white wine"], labels=["wine"])[0]
     >>> explanation.words, explanation.labels
     (['white', 'wine'], ['wine'])
     >>> bool(explanation.influence[0, 1] > 0)  # "wine" speaks for it

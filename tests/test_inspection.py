@@ -121,7 +121,7 @@ def explained(tiny_encoder):
 
 def test_explanations_name_words_labels_and_probabilities(explained):
     text = "Thank you, the PRINTER is on fire!"
-    (found,) = explained.explain([text], influence=True)
+    (found,) = explained.explain([text])
     assert found.words == ["Thank", "you", ",", "the", "PRINTER", "is", "on", "fire", "!"]
     assert sorted(found.labels) == sorted(LABELS)
     assert (np.diff(found.probabilities) <= 0).all()
@@ -133,7 +133,7 @@ def test_explanations_name_words_labels_and_probabilities(explained):
 
 def test_influence_is_the_change_without_the_word(explained):
     text = "the printer is on fire"
-    (found,) = explained.explain([text], labels=["printer"], influence=True)
+    (found,) = explained.explain([text], labels=["printer"])
     expected = explained.decision_function([text]) - explained.decision_function(["the  is on fire"])
     assert found.influence[0, 1] == pytest.approx(expected[0, 0], abs=1e-5)
     assert found.influence.argmax() == 1  # "printer" is what the label printer depends on
@@ -141,7 +141,7 @@ def test_influence_is_the_change_without_the_word(explained):
 
 def test_explanations_are_frames(explained):
     pytest.importorskip("pandas")
-    (found,) = explained.explain(["thank you"], labels="thank", influence=True)
+    (found,) = explained.explain(["thank you"], labels="thank")
     frame = found.to_frame()
     assert frame.columns.tolist() == ["label", "probability", "word", "start", "stop", "attention", "influence"]
     assert frame["word"].tolist() == ["thank", "you"]
@@ -150,7 +150,7 @@ def test_explanations_are_frames(explained):
 
 @pytest.mark.parametrize("text", ["", "   ", "\ud800", "ﷺ🔥 e\u0301", "a" * 500, "\u200b", "fire\x00fire"])
 def test_any_text_can_be_explained(explained, text):
-    (found,) = explained.explain([text], influence=True)
+    (found,) = explained.explain([text])
     assert found.attention.shape == found.influence.shape == (3, len(found.words))
     if found.words:
         np.testing.assert_allclose(found.attention.sum(axis=1), 1, rtol=1e-4)
@@ -181,7 +181,7 @@ def test_every_attention_can_be_explained(make_classifier, attention):
 
 def test_words_do_not_grow_together_where_one_is_taken_out(explained):
     text = "printer-fire"
-    (found,) = explained.explain([text], labels=["printer"], influence=True)
+    (found,) = explained.explain([text], labels=["printer"])
     without = ["-fire", "printer fire", "printer-"]
     expected = explained.decision_function([text]) - explained.decision_function(without)
     assert found.words == ["printer", "-", "fire"]
@@ -189,10 +189,10 @@ def test_words_do_not_grow_together_where_one_is_taken_out(explained):
 
 
 def test_a_page_without_weights_says_so(make_classifier, tmp_path):
-    (found,) = make_classifier(attention="cls").fit(TEXTS, Y).explain(["thank you"])
+    (found,) = make_classifier(attention="cls").fit(TEXTS, Y).explain(["thank you"], influence=False)
     page = found.to_html()
     assert "no attention per label" in page
-    assert "influence=True" not in make_classifier().fit(TEXTS, Y).explain(["thank you"], influence=True)[0].to_html()
+    assert "influence=False" not in make_classifier().fit(TEXTS, Y).explain(["thank you"])[0].to_html()
     assert "<script" not in page
     assert '<span class="word">thank</span>' in page
 
@@ -222,7 +222,8 @@ def test_pages_escape_what_they_show(make_classifier, tmp_path):
 @pytest.fixture
 def browser():
     webdriver = pytest.importorskip("selenium.webdriver")
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    driver = shutil.which("chromedriver")
     if chromium is None or driver is None:
         pytest.skip("no chromium here")
     options = webdriver.ChromeOptions()
@@ -239,7 +240,7 @@ def lit_words(browser):
 
 
 def test_a_browser_lights_up_the_words_of_the_label(explained, tmp_path, browser):
-    (found,) = explained.explain(["thank you for the printer"], influence=True)
+    (found,) = explained.explain(["thank you for the printer"])
     found.to_html(tmp_path / "page.html")
     browser.get((tmp_path / "page.html").as_uri())
     assert lit_words(browser) == found.words  # attention comes first, and every word has some
@@ -254,7 +255,7 @@ def test_a_browser_lights_up_the_words_of_the_label(explained, tmp_path, browser
 
 
 def test_the_keyboard_alone_chooses(explained, tmp_path, browser):
-    (found,) = explained.explain(["thank you for the printer"], influence=True)
+    (found,) = explained.explain(["thank you for the printer"])
     found.to_html(tmp_path / "page.html")
     browser.get((tmp_path / "page.html").as_uri())
     tab, down = "\ue004", "\ue015"

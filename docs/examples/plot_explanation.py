@@ -24,4 +24,4 @@ LabelAttentionDisplay.from_estimator(clf, message, labels=["billing", "delivery"
 # %%
 # Influence is how much a label's logit falls without the word. Pick a label and see its words light up:
 
-clf.explain([message], influence=True)[0]
+clf.explain([message])[0]
