@@ -21,6 +21,22 @@ clf = BertLamClassifier.load(sys.argv[1], device="cpu")
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
 clf.save(sys.argv[2], overwrite=True)
 """
+WRITE_WHERE_IT_IS_FORBIDDEN = """
+import os, sys
+from sklearn_bertlam import BertLamClassifier
+clf, folder = BertLamClassifier.load(sys.argv[1], device="cpu"), sys.argv[2]
+os.chmod(folder, 0o555)
+if os.geteuid() == 0:  # who may write everywhere
+    os.seteuid(65534)
+for attempt in (
+    lambda: clf.save(folder + "/model"),
+    lambda: clf.set_params(checkpoint_dir=folder).fit(["a", "b"], [[0, 1, 0], [1, 0, 1]]),
+):
+    try:
+        attempt()
+    except Exception as error:
+        print(type(error).__name__, error)
+"""
 FIT_AND_PREDICT = """
 import sys
 from sklearn_bertlam import BertLamClassifier, _runtime
@@ -41,6 +57,20 @@ def test_without_room_nothing_is_half_written(make_classifier, tmp_path, target)
     assert os.listdir(tmp_path) == ["model"]
     loaded = BertLamClassifier.load(tmp_path / "model", device=clf.device)
     np.testing.assert_array_equal(loaded.predict_proba(TEXTS), clf.predict_proba(TEXTS))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs permissions of folders")
+def test_folders_that_cannot_be_written_to_are_named(make_classifier, tmp_path):
+    make_classifier(label_names=LABELS).fit(TEXTS, Y).save(tmp_path / "model")
+    folder = tmp_path / "read-only"
+    folder.mkdir()
+    command = [sys.executable, "-c", WRITE_WHERE_IT_IS_FORBIDDEN, str(tmp_path / "model"), str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    saving, training = done.stdout.splitlines()
+    assert saving.startswith("PermissionError")
+    assert str(folder) in saving
+    assert training.startswith(f"CheckpointError checkpoint_dir={str(folder)!r} cannot be written to")
+    assert os.listdir(folder) == []
 
 
 def test_no_home_directory(tiny_encoder):
