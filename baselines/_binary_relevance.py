@@ -93,7 +93,8 @@ class BinaryRelevanceClassifier(MultilabelClassifierMixin, BaseEstimator):
         X : iterable of str, shape (n_texts,), or matrix of shape (n_texts, n_features)
             Raw texts, or numbers with ``vectorizer="passthrough"``.
         y : {array-like, sparse matrix, DataFrame} of shape (n_texts, n_labels)
-            Indicator of 0 and 1. A label's classifier does not see the rows where the label is NaN.
+            Indicator of 0 and 1. A label's classifier does not see the rows where the label is NaN; a ``vectorizer`` is
+            given all of y, which only one that does without can stand where NaN is in it.
         sample_weight : array-like of shape (n_texts,), optional
             Non-negative weights, for classifiers that take them.
 
@@ -109,19 +110,20 @@ class BinaryRelevanceClassifier(MultilabelClassifierMixin, BaseEstimator):
         """
         X = self._check_X(X, reset=True)
         targets = check_targets(y, _num_samples(X))
-        self.classes_, _ = check_label_names(None, targets.columns, targets.matrix.shape[1])
-        check_label_counts(targets.matrix, self.classes_)
+        classes, _ = check_label_names(None, targets.columns, targets.matrix.shape[1])
+        check_label_counts(targets.matrix, classes)
         weights = None if sample_weight is None else check_sample_weight(sample_weight, _num_samples(X))
         if weights is not None and not has_fit_parameter(self._base_estimator(), "sample_weight"):
             raise ValueError(f"sample_weight was given, but {self._base_estimator()!r} does not take it in fit.")
-        self.n_labels_, self.sparse_output_ = len(self.classes_), targets.is_sparse
-        self.vectorizer_ = self._make_vectorizer()
-        features = X if self.vectorizer_ is None else self.vectorizer_.fit_transform(X, targets.matrix)
+        vectorizer = self._make_vectorizer()
+        features = X if vectorizer is None else vectorizer.fit_transform(X, targets.matrix)
         columns = targets.matrix.tocsc()
         base = self._base_estimator()
         self.estimators_ = Parallel(n_jobs=self.n_jobs)(
-            delayed(_fit_label)(base, features, columns[:, [label]], weights) for label in range(self.n_labels_)
+            delayed(_fit_label)(base, features, columns[:, [label]], weights) for label in range(len(classes))
         )
+        self.vectorizer_, self.classes_ = vectorizer, classes
+        self.n_labels_, self.sparse_output_ = len(classes), targets.is_sparse
         return self
 
     def _check_X(self, X, reset: bool) -> Any:

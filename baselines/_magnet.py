@@ -317,7 +317,7 @@ class MAGNETClassifier(NeuralTextClassifier):
             encoder,
             self._label_nodes(encoder),
             adjacency,
-            hidden_size=self.hidden_size,
+            hidden_size=int(self.hidden_size),
             n_layers=self.n_layers,
             n_heads=self.n_heads,
             dropout=self.dropout,

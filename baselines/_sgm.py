@@ -252,7 +252,7 @@ class SGMClassifier(SequenceClassifier):
         return SGM(
             embedding,
             label_frequencies(data.known_targets),
-            hidden_size=self.hidden_size,
+            hidden_size=int(self.hidden_size),
             label_size=self.label_size,
             global_embedding=self.global_embedding,
             dropout=self.dropout,

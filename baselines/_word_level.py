@@ -86,13 +86,13 @@ class WordLevelClassifier(NeuralTextClassifier):
         return learn_word_tokenizer(texts, self.vocabulary_size)
 
     def _make_module(self, data: TextDataset, random_state: np.random.RandomState, precision: torch.dtype) -> nn.Module:
-        embedding = WordEmbedding(self.tokenizer_, self.embedding_size, self.word_vectors)
+        embedding = WordEmbedding(self.tokenizer_, int(self.embedding_size), self.word_vectors)
         return self._make_network(embedding, data).to(self.device_)
 
     def _blank_module(self, encoder_config) -> nn.Module:
         nothing = sp.csr_array((1, self.n_labels_), dtype=np.float32)
         data = TextDataset(tokenize(self.tokenizer_, [""], self.max_length), nothing, np.ones(1, dtype=np.float32))
-        return self._make_network(WordEmbedding(self.tokenizer_, self.embedding_size, None), data)
+        return self._make_network(WordEmbedding(self.tokenizer_, int(self.embedding_size), None), data)
 
     def _make_network(self, embedding: WordEmbedding, data: TextDataset) -> nn.Module:
         """Return the network over the word vectors, as training starts with it."""

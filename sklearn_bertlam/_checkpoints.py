@@ -109,6 +109,10 @@ def describe(value: Any) -> str:
     """Return a parameter's value as text that is the same in another process."""
     if isinstance(value, np.random.RandomState):
         return "a RandomState"
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    elif isinstance(value, tuple):
+        value = list(value)
     return repr(value.tolist() if hasattr(value, "tolist") else value)
 
 

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._base import NeuralTextClassifier
 from ._fitting import EVEN, Fitting
-from ._validation import check_new_labels, check_targets, check_texts, in_order_of, object_array
+from ._validation import check_new_labels, check_targets, check_texts, check_threshold, in_order_of, object_array
 from .exceptions import InvalidTargetError
 
 if TYPE_CHECKING:
@@ -60,7 +60,8 @@ class BertLamClassifier(NeuralTextClassifier):
     label_names : sequence of str, dict of label to str, or None, default=None
         The text that the encoder reads for each label: one per column of y, or a dict from label to description. With
         None, the columns of a DataFrame y are the label texts. Where there is no text at all, the label vectors are
-        a trained table, each started from the mean encoded document that carries the label.
+        a trained table, each started from the mean encoded document that carries the label. For an array y, such as
+        ``cross_val_predict`` makes of a DataFrame, a dict has to be in the order of the columns.
     labels_per_update : int, "auto" or None, default="auto"
         How many label texts the encoder reads anew in every update of training, in turn; the other label vectors stay as
         they were last read. None reads all of them every time, as the paper has it, which takes long with many labels.
@@ -148,7 +149,7 @@ class BertLamClassifier(NeuralTextClassifier):
     ----------
     classes_ : ndarray of shape (n_labels,)
         The labels: column names of y, ``label_names``, or 0 to n_labels - 1. (scikit-learn's scorers take exactly two
-        names for the two classes of one binary problem; with two labels, score without names.)
+        names, or a single one, for the classes of one binary problem; with two labels or one, score without names.)
     n_labels_ : int
         Number of labels.
     n_samples_seen_ : int
@@ -330,7 +331,7 @@ class BertLamClassifier(NeuralTextClassifier):
         from ._encoders import check_max_length, load_model
         from ._initialisation import log_odds
 
-        encoder: Any = load_model(self.encoder, self.dropout)
+        encoder: Any = load_model(self.encoder, float(self.dropout))
         check_max_length(self.max_length, encoder, self.encoder)
         self._n_word_pieces = encoder.get_input_embeddings().num_embeddings if self._counts_words() else 0
         module = self._network(encoder).to(self.device_)
@@ -351,6 +352,8 @@ class BertLamClassifier(NeuralTextClassifier):
         return self.word_share > 0 and self.n_labels_ <= _MOST_LABELS_FOR_WORDS
 
     def _prepare_to_go_on(self, data, is_part):
+        if self.pos_weight is not None:
+            self._expected_threshold = EVEN
         if self.module_.cardinality is not None and not is_part:
             self.module_.cardinality.forget()
         self.module_.labels_per_update = self._n_labels_per_update(self.module_.label_tokens, data)
@@ -491,7 +494,7 @@ class BertLamClassifier(NeuralTextClassifier):
         ------
         ValueError
             If the classifier does not read labels (it needs ``attention="label-wise"`` and names), if a label or its text
-            is there already, or if ``threshold`` is an array for the labels so far.
+            is there already, or if ``threshold`` is an array that has no value for it.
         """
         import torch
 
@@ -504,9 +507,9 @@ class BertLamClassifier(NeuralTextClassifier):
                 "Labels can be added where the classifier reads them: fit with attention='label-wise' and label_names, or "
                 "with a DataFrame y whose columns are names."
             )
-        if np.ndim(self.threshold):
-            raise ValueError("threshold has one value for each label so far. Set it to a number, or to one value more.")
         classes, texts = check_new_labels(labels, self.classes_, self._label_texts)
+        if np.ndim(self.threshold):
+            check_threshold(self.threshold, self.n_labels_ + len(classes))
         all_tokens, new_tokens = (
             tokenize(self.tokenizer_, part, self._reading["max_length"]) for part in ([*self._label_texts, *texts], texts)
         )

@@ -44,7 +44,7 @@ def export(estimator: Any, path: str | os.PathLike) -> None:
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:  # os.replace needs the same disk
         no_text = tokenize(estimator.tokenizer_, [""], **estimator._reading)
         metadata = _metadata(estimator, no_text.pad_id)
-        program = _trace(_Logits(estimator.module_, no_text), estimator._reading["max_length"])
+        program = _trace(_Logits(estimator.module_, no_text), int(estimator._reading["max_length"]))
         _describe(program.model, metadata)
         _save(program, Path(folder) / path.name)
         for file in sorted(Path(folder).iterdir(), reverse=True):  # the weights first: a model without them cannot be read

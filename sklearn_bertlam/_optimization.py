@@ -15,6 +15,7 @@ from ._prediction import predict_scores, prepared
 from ._quantization import InputRanges, Int8Linears, has_int8
 from ._runtime import kept_memory, resolve_precision
 from ._tokens import RaggedTokens, tokenize
+from .exceptions import InvalidTargetError
 
 _TEXTS_FOR_RANGES = 256
 _ROUNDS = 3
@@ -89,4 +90,6 @@ def _ranges(estimator: Any, texts: list[str], device: torch.device, precision: t
 def _micro_f1(targets: Any, labels: Any) -> float:
     targets, labels = (x.toarray() if sp.issparse(x) else np.asarray(x) for x in (targets, labels))
     known = ~np.isnan(targets)
+    if not known.any():
+        raise InvalidTargetError("y is NaN everywhere, so that no micro-F1 can be measured. Leave it out.")
     return float(f1_score(targets[known].astype(int), labels[known].astype(int), zero_division=0))

@@ -19,6 +19,7 @@ from .exceptions import (
     InvalidTargetError,
     InvalidTextError,
     LabelWithoutPositivesWarning,
+    SingleLabelNameWarning,
     UnsuitableThresholdError,
 )
 
@@ -254,7 +255,7 @@ def _check_values(matrix: sp.csr_array) -> None:
 
 
 def check_label_counts(targets: sp.csr_array, classes: np.ndarray, stacklevel: int = 4) -> None:
-    """Refuse labels whose every entry is unknown; warn once of labels that no text has.
+    """Refuse labels whose every entry is unknown; warn once of labels that no text has, and of a single one with a name.
 
     ``stacklevel`` is the distance to the user's call of fit.
     """
@@ -270,6 +271,14 @@ def check_label_counts(targets: sp.csr_array, classes: np.ndarray, stacklevel: i
         warnings.warn(
             f"No text has {_enumerate(without)}. The estimator learns to predict that such a label never applies.",
             LabelWithoutPositivesWarning,
+            stacklevel=stacklevel,
+        )
+    if len(classes) == 1 and isinstance(classes[0], str):
+        warnings.warn(
+            f"There is one label only, {classes[0]!r}. Scorers of scikit-learn take its name for the negative one of two "
+            "classes, so that roc_auc comes out reversed. To use them, give y as an array; label_names={0: text} still says "
+            "what the label is about.",
+            SingleLabelNameWarning,
             stacklevel=stacklevel,
         )
 

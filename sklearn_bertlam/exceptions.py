@@ -19,6 +19,7 @@ __all__ = [
     "OnnxFileError",
     "OutOfMemoryError",
     "SavedModelError",
+    "SingleLabelNameWarning",
     "SlowPrecisionWarning",
     "TrainingDivergedError",
     "TrainingInterruptedWarning",
@@ -101,6 +102,10 @@ class CheckpointError(BertLamError, ValueError):
 
 class LabelWithoutPositivesWarning(UserWarning):
     """Some labels have no positive example in the training data."""
+
+
+class SingleLabelNameWarning(UserWarning):
+    """There is one label only and it has a name, which scorers of scikit-learn misread."""
 
 
 class TrainingInterruptedWarning(UserWarning):

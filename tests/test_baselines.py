@@ -185,6 +185,13 @@ def test_bad_parameters_are_refused(make, system):
         make(system).set_params(max_lenght=3)
 
 
+def test_numbers_may_be_those_of_numpy(make, system):
+    kinds = {int: np.int64, float: np.float32}
+    usual = make(system).get_params()
+    clf = make(system, **{name: kinds[type(value)](value) for name, value in usual.items() if type(value) in kinds})
+    assert clf.fit(TEXTS, Y).predict(TEXTS).shape == Y.shape
+
+
 @pytest.mark.parametrize("system", ENCODERS)
 def test_encoders_are_checked(make, system, no_network):
     with pytest.raises(EncoderNotFoundError, match="no-such-model"):

@@ -103,6 +103,16 @@ def test_a_regressor_is_refused():
         BinaryRelevanceClassifier(estimator=Ridge()).fit(TEXTS, Y)
 
 
+def test_a_fit_that_fails_leaves_the_estimator_as_it_was():
+    clf = BinaryRelevanceClassifier().fit(TEXTS, Y)
+    before = clf.predict_proba(TEXTS)
+    for texts, y in ((TEXTS, np.c_[Y, np.full(len(Y), np.nan)]), (["?"] * len(Y), np.c_[Y, Y[:, 0]])):
+        with pytest.raises(ValueError, match="NaN in every row|empty vocabulary"):
+            clf.fit(texts, y)
+        np.testing.assert_array_equal(clf.predict_proba(TEXTS), before)
+        assert clf.n_labels_ == len(clf.classes_) == 3
+
+
 @pytest.mark.parametrize("parameters", [{"vectorizer": "tfidf"}, {"estimator": 3}, {"n_jobs": 1.5}])
 def test_bad_parameters(parameters):
     with pytest.raises(ValueError, match="parameter of BinaryRelevanceClassifier"):

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -171,6 +172,12 @@ def test_other_labels_are_another_training(make_classifier, tmp_path):
     for other in (frame.set_axis(["a", "b", "c"], axis=1), frame.assign(more=[1] + [0] * (len(Y) - 1))):
         with pytest.raises(CheckpointError, match="labels"):
             make_classifier(checkpoint_dir=tmp_path).fit(TEXTS, other)
+
+
+def test_the_same_said_otherwise_is_the_same_training(make_classifier, tiny_encoder, tmp_path):
+    first = make_classifier(checkpoint_dir=tmp_path, label_names=("a", "b", "c"), encoder=Path(tiny_encoder)).fit(TEXTS, Y)
+    again = make_classifier(checkpoint_dir=tmp_path, label_names=["a", "b", "c"], encoder=str(tiny_encoder)).fit(TEXTS, Y)
+    np.testing.assert_array_equal(again.predict_proba(TEXTS), first.predict_proba(TEXTS))
 
 
 def test_parameters_from_a_search_can_be_checkpointed(make_classifier, tmp_path):

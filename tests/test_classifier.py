@@ -17,7 +17,7 @@ from conftest import LABELS, TEXTS, Y, needs_embedded_encoder
 from scipy.special import expit
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
-from sklearn.metrics import f1_score, roc_auc_score
+from sklearn.metrics import f1_score, get_scorer, roc_auc_score
 from skorch.callbacks import Callback, EarlyStopping
 
 from sklearn_bertlam import BertLamClassifier, _net, _text_encoder
@@ -27,6 +27,7 @@ from sklearn_bertlam.datasets import load_support_requests
 from sklearn_bertlam.exceptions import (
     InvalidTargetError,
     LabelWithoutPositivesWarning,
+    SingleLabelNameWarning,
     TrainingDivergedError,
     TrainingInterruptedWarning,
     UnsuitableThresholdError,
@@ -713,8 +714,14 @@ def test_labels_need_a_classifier_that_reads_them(make_classifier):
     for parameters in ({}, {"attention": "cls", "label_names": LABELS}):
         with pytest.raises(ValueError, match="where the classifier reads them"):
             make_classifier(**parameters).fit(TEXTS, Y).add_labels({"fire": "fire"})
-    with pytest.raises(ValueError, match="threshold has one value for each label"):
-        make_classifier(label_names=LABELS, threshold=[0.1, 0.2, 0.3]).fit(TEXTS, Y).add_labels({"fire": "fire"})
+
+
+def test_thresholds_of_more_labels_come_before_them(make_classifier):
+    clf = make_classifier(label_names=LABELS, threshold=[0.1, 0.2, 0.3]).fit(TEXTS, Y)
+    with pytest.raises(ValueError, match=r"shape \(4,\)"):
+        clf.add_labels({"fire": "fire"})
+    clf.set_params(threshold=[0.1, 0.2, 0.3, 0.0]).add_labels({"fire": "fire"})
+    assert clf.predict(TEXTS)[:, 3].all()
 
 
 @pytest.mark.parametrize("way", ["partial_fit", "fit"])
@@ -811,6 +818,30 @@ def test_positive_weights_are_not_taken_back(make_classifier):
     assert clf.predict_proba(TEXTS).mean() > plain.predict_proba(TEXTS).mean()
     clf.set_params(pos_weight=None)
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(clf)).predict_proba(TEXTS), clf.predict_proba(TEXTS))
+
+
+@pytest.mark.parametrize("way", ["partial_fit", "fit"])
+def test_thresholds_follow_positive_weights_of_a_training_that_goes_on(make_classifier, way):
+    texts, y = TEXTS * 3, np.random.default_rng(0).permutation(np.tile(Y, (3, 1)))
+    clf = make_classifier(label_names=LABELS, warm_start=True).fit(texts, y)
+    assert clf.threshold_ != 0.5
+    getattr(clf.set_params(pos_weight=20.0), way)(texts, y)
+    assert clf.threshold_ == 0.5
+
+
+def test_numbers_may_be_those_of_numpy(make_classifier):
+    kinds = {int: np.int64, float: np.float32}
+    usual = make_classifier().get_params()
+    clf = make_classifier(**{name: kinds[type(value)](value) for name, value in usual.items() if type(value) in kinds})
+    assert clf.fit(TEXTS, Y).predict(TEXTS).shape == Y.shape
+
+
+def test_a_single_label_is_scored_where_it_has_no_name_and_warned_of_where_it_has_one(make_classifier):
+    y = Y[:, :1]
+    clf = make_classifier(label_names={0: "printer"}, max_epochs=5).fit(TEXTS, y)
+    assert get_scorer("roc_auc")(clf, TEXTS, y) == roc_auc_score(y, clf.predict_proba(TEXTS)) > 0.9
+    with pytest.warns(SingleLabelNameWarning, match="reversed"):
+        make_classifier().fit(TEXTS, pd.DataFrame(y, columns=["printer"]))
 
 
 def test_names_in_another_order_are_those_of_the_columns(make_classifier):

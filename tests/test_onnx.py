@@ -84,6 +84,13 @@ def test_probabilities_are_those_of_the_estimator(make_classifier, tmp_path, att
     assert onnx_clf.classes_.dtype == clf.classes_.dtype
 
 
+def test_a_length_from_a_search_can_be_exported(make_classifier, tmp_path):
+    clf = make_classifier(max_length=np.int64(13)).fit(TEXTS, Y)
+    export(clf, tmp_path / "model.onnx")
+    onnx_clf = OnnxBertLamClassifier(tmp_path / "model.onnx")
+    np.testing.assert_allclose(onnx_clf.predict_proba(TEXTS), clf.predict_proba(TEXTS), **TOLERANCE)
+
+
 def test_logits_and_labels_are_those_of_the_estimator(fitted, path):
     clf = OnnxBertLamClassifier(path)
     np.testing.assert_allclose(clf.decision_function(HARD_TEXTS), fitted.decision_function(HARD_TEXTS), atol=1e-3)

@@ -10,6 +10,7 @@ from sklearn.base import clone
 
 from sklearn_bertlam import _optimization, _runtime
 from sklearn_bertlam._quantization import InputRanges, Int8Linears, has_int8
+from sklearn_bertlam.exceptions import InvalidTargetError
 
 needs_int8 = pytest.mark.skipif(not has_int8(), reason="this build of torch has no 8-bit operators")
 
@@ -64,6 +65,12 @@ def test_optimized_estimator_predicts_nearly_the_same(own_copy, int8_is_faster, 
     assert "int8" in printed and "micro-F1" in printed
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(own_copy)).predict_proba(TEXTS), got)
     assert not hasattr(clone(own_copy).set_params(label_names=LABELS).fit(TEXTS, Y), "inference_")
+
+
+@needs_int8
+def test_texts_without_any_known_label_measure_nothing(own_copy, int8_is_faster):
+    with pytest.raises(InvalidTargetError, match="NaN everywhere"):
+        own_copy.optimize_for_inference(TEXTS, np.full(Y.shape, np.nan))
 
 
 @needs_int8
