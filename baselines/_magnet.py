@@ -22,7 +22,7 @@ from sklearn_bertlam._text_encoder import TextEncoder, full_precision
 from sklearn_bertlam._tokens import tokenize
 
 from ._recurrent import BidirectionalLSTM
-from ._word_level import start_from_log_odds
+from ._word_level import TOKENS_AT_ONCE, start_from_log_odds
 
 
 class GraphAttention(nn.Module):
@@ -85,6 +85,8 @@ class MAGNET(TextEncoder):
     dropout : float
         Dropout on tokens, between the graph's layers, and on the text's vector.
     """
+
+    tokens_at_once = TOKENS_AT_ONCE  # the steps of the LSTM are fast with many texts at once
 
     def __init__(
         self,

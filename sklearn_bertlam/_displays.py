@@ -7,11 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from sklearn.metrics import precision_recall_curve
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from ._explanations import Explanation
+from ._multilabel import names_of_labels, one_column_per_label
 from ._report import multilabel_report
 from ._thresholds import best_threshold, scored_entries
 from ._validation import check_named_targets, check_targets, in_order_of
@@ -33,11 +35,6 @@ class _Display:
         self.ax_ = plt.subplots(figsize=size, layout="constrained")[1] if ax is None else ax
         self.figure_ = self.ax_.figure
         return self.ax_
-
-
-def _probabilities(estimator: Any, X) -> np.ndarray:
-    check_is_fitted(estimator)
-    return np.asarray(estimator.predict_proba(X))
 
 
 # --------------------------------------------------------------------------------------------------------------- threshold
@@ -105,13 +102,17 @@ class ThresholdDisplay(_Display):
         display : ThresholdDisplay
             The drawn display.
         """
-        scores = _probabilities(estimator, X)
-        y = _in_order(y, len(scores), estimator)
-        column = None if label is None else _column(estimator.classes_, label)
+        check_is_fitted(estimator)
+        scores = estimator.predict_proba(X)
+        targets = _in_order(y, len(scores[0] if isinstance(scores, list) else scores), estimator)
+        n_labels = targets.shape[1]
+        names = names_of_labels(estimator, n_labels)
+        column = None if label is None else _column(np.arange(n_labels) if names is None else names, label)
         chosen = getattr(estimator, "threshold_", None)
         if np.ndim(chosen):
             chosen = "none" if column is None else chosen[column]
-        return cls.from_predictions(y, scores, column=column, chosen=chosen, name=label, ax=ax)
+        scores = one_column_per_label(scores, estimator, n_labels)
+        return cls.from_predictions(targets, scores, column=column, chosen=chosen, name=label, ax=ax)
 
     @classmethod
     def from_predictions(cls, y_true, y_score, *, column=None, chosen=None, name=None, ax=None):
@@ -139,11 +140,15 @@ class ThresholdDisplay(_Display):
         """
         scores = np.asarray(y_score, dtype=np.float64)
         truth = check_targets(y_true, len(scores)).matrix.toarray()
+        if truth.shape != scores.shape:
+            raise ValueError(f"y_true has shape {truth.shape} but y_score has {scores.shape}.")
         part = slice(None) if column is None else [column]
         truth, scores = truth[:, part], scores[:, part]
+        known = ~np.isnan(truth)
+        if not known.any():
+            raise ValueError("y_true has no known entry, so that there are no curves.")
         if chosen is None:
             chosen = best_threshold(scored_entries(truth, scores))
-        known = ~np.isnan(truth)
         precision, recall, thresholds = precision_recall_curve(truth[known] == 1, scores[known])
         precision, recall = precision[:-1], recall[:-1]
         total = precision + recall
@@ -181,10 +186,11 @@ class ThresholdDisplay(_Display):
         return self
 
 
-def _in_order(y: Any, n: int, estimator: Any) -> Any:
+def _in_order(y: Any, n: int, estimator: Any) -> sp.csr_array:
     """Return the targets with the columns in the order of the estimator's labels."""
-    classes = getattr(estimator, "classes_", None)
-    return y if not isinstance(classes, np.ndarray) else in_order_of(check_targets(y, n), classes.tolist()).matrix
+    targets = check_targets(y, n)
+    names = names_of_labels(estimator, targets.matrix.shape[1])
+    return targets.matrix if names is None else in_order_of(targets, names.tolist()).matrix
 
 
 def _column(classes: np.ndarray, label: Any) -> int:
@@ -444,10 +450,12 @@ class LabelReportDisplay(_Display):
         check_is_fitted(estimator)
         if train_counts is None:
             train_counts = getattr(estimator, "class_count_", None)
-        classes, predicted = getattr(estimator, "classes_", None), estimator.predict(X)
-        names = classes if isinstance(classes, np.ndarray) else None  # MultiOutputClassifier has a list of arrays
-        y = _in_order(y, predicted.shape[0], estimator)
-        return cls.from_predictions(y, predicted, label_names=names, train_counts=train_counts, ax=ax)
+        predicted = estimator.predict(X)
+        targets = _in_order(y, predicted.shape[0], estimator)
+        names = names_of_labels(estimator, targets.shape[1])
+        if names is None and hasattr(y, "columns"):
+            names = list(y.columns)
+        return cls.from_predictions(targets, predicted, label_names=names, train_counts=train_counts, ax=ax)
 
     @classmethod
     def from_predictions(cls, y_true, y_pred, *, label_names=None, train_counts=None, ax=None):

@@ -1,6 +1,8 @@
-"""What all multi-label classifiers here share towards scikit-learn: tags, and a score that knows unknown entries."""
+"""What multi-label classifiers here share towards scikit-learn, and what those of others call their labels and scores."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -48,3 +50,39 @@ class MultilabelClassifierMixin(ClassifierMixin):
         tags.classifier_tags.multi_label = True
         tags.classifier_tags.multi_class = False
         return tags
+
+
+def names_of_labels(estimator: Any, n_labels: int) -> np.ndarray | None:
+    """Return the labels of a fitted classifier (K,), or None where it knows no names.
+
+    Some of scikit-learn's classifiers have a list of the classes of each label instead, or the numbers of the columns.
+    """
+    classes = getattr(estimator, "classes_", None)
+    if not isinstance(classes, np.ndarray) or classes.shape != (n_labels,):
+        return None
+    are_numbers = classes.tolist() == list(range(n_labels))
+    return None if are_numbers and not isinstance(estimator, MultilabelClassifierMixin) else classes
+
+
+def one_column_per_label(scores: Any, estimator: Any, n_labels: int) -> np.ndarray:
+    """Return scores (n, K), also of classifiers that give a list of (n, 2) per label, or that take one label for a class."""
+    classes = getattr(estimator, "classes_", [None] * n_labels)
+    if isinstance(scores, list) and all(isinstance(part, np.ndarray) for part in scores):
+        scores = np.column_stack([_of_class_one(part, known) for part, known in zip(scores, classes, strict=True)])
+    scores = np.asarray(scores)
+    scores = scores.reshape(len(scores), -1)
+    if n_labels == 1 and scores.shape[1] == 2:
+        scores = scores[:, 1:]
+    elif isinstance(classes, np.ndarray) and classes.shape == (1,) and classes.dtype != object:  # the only one there was
+        scores = _of_class_one(scores, classes)[:, None]
+    if scores.shape[1] != n_labels:
+        raise ValueError(f"{estimator!r} scores {scores.shape[1]} labels, but y has {n_labels} columns.")
+    return scores
+
+
+def _of_class_one(scores: np.ndarray, classes: Any) -> np.ndarray:
+    if scores.ndim == 1:
+        return scores
+    if scores.shape[1] == 2:
+        return scores[:, 1]
+    return scores[:, 0] * float(np.ravel(classes)[0] == 1)  # a label that always or never applied in training

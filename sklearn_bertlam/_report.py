@@ -10,9 +10,10 @@ import numpy as np
 from scipy.stats import rankdata
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, validate_params
+from sklearn.utils.validation import _num_samples
 
-from ._validation import check_named_targets, check_threshold
-from .exceptions import InvalidTargetError
+from ._validation import check_named_targets
+from .exceptions import InvalidTargetError, UnsuitableThresholdError
 
 _KS = (1, 3, 5)
 _BINS = 15
@@ -150,9 +151,9 @@ def multilabel_report(
     -------
     report : MultilabelReport
         Precision, recall and F1 averaged over entries ("micro"), labels ("macro"), labels by support ("weighted") and
-        documents ("samples"); Hamming loss; subset accuracy; precision and nDCG of the best 1, 3 and 5 labels; label
-        ranking average precision (LRAP); and the expected calibration error over 15 bins of equal width. What divides by
-        zero counts as zero; documents without any label are left out of nDCG and LRAP.
+        documents ("samples"); Hamming loss; subset accuracy; precision and nDCG of the best 1, 3 and 5 labels, where equal
+        probabilities share their ranks; label ranking average precision (LRAP); and the expected calibration error over 15
+        bins of equal width. What divides by zero counts as zero; documents without any label are left out of nDCG and LRAP.
 
     Raises
     ------
@@ -170,15 +171,15 @@ def multilabel_report(
     >>> report.metrics["f1_micro"], report.per_label["wine"]["recall"]
     (0.75, 0.5)
     """
-    scores = _check_scores(y_score)
-    targets = check_named_targets(y_true, len(scores), label_names)
+    targets = check_named_targets(y_true, _num_samples(y_score), label_names)
     if np.isnan(targets.matrix.data).any():
         raise InvalidTargetError("y_true has NaN (unknown) entries. Leave out their documents or their labels.")
     truth = targets.matrix.toarray() == 1
+    names = _names(label_names, targets.columns, truth.shape[1])
+    scores = _check_scores(y_score, names)
     if truth.shape != scores.shape:
         raise ValueError(f"y_true has shape {truth.shape} but y_score has {scores.shape}.")
-    names = _names(label_names, targets.columns, truth.shape[1])
-    predicted = scores > check_threshold(threshold, truth.shape[1])
+    predicted = scores > _check_threshold(threshold, truth.shape[1])
     parts = _Parts(truth, predicted, scores)
     everything = np.ones((1, len(truth)))
     metrics = {name: float(value[0]) for name, value in parts.metrics(everything).items()}
@@ -186,13 +187,28 @@ def multilabel_report(
     return MultilabelReport(metrics, intervals, _per_label(truth, predicted, names), confidence, len(truth))
 
 
-def _check_scores(y_score) -> np.ndarray:
+def _check_scores(y_score, names: list) -> np.ndarray:
+    """Return the scores, those of a DataFrame in the order of its columns' names."""
+    if hasattr(y_score, "columns") and set(y_score.columns) == set(names):
+        y_score = y_score[names]
     scores = np.asarray(y_score, dtype=np.float64)
     if scores.ndim != 2:
         raise ValueError(f"y_score should have shape (n, n_labels), got {scores.shape}.")
     if not ((scores >= 0) & (scores <= 1)).all():
         raise ValueError("y_score should be probabilities between 0 and 1. Use predict_proba.")
+    if not len(scores):
+        raise ValueError("y_score has no row, and nothing can be said of no document.")
     return scores
+
+
+def _check_threshold(threshold, n_labels: int) -> np.ndarray:
+    """Return numbers, which need not lie between 0 and 1: a tuned one may predict everything or nothing."""
+    values = np.asarray(threshold, dtype=np.float64)
+    if values.shape not in ((), (n_labels,)) or np.isnan(values).any():
+        raise UnsuitableThresholdError(
+            f"threshold should be a number or have shape ({n_labels},), without NaN; got {threshold!r}."
+        )
+    return values
 
 
 def _names(label_names: Sequence | None, columns: list | None, n_labels: int) -> list:
@@ -231,7 +247,7 @@ class _Parts:
             "hamming_loss": (truth != predicted).mean(axis=1),
             "subset_accuracy": (truth == predicted).all(axis=1),
         }
-        ranked = np.take_along_axis(truth, np.argsort(-scores, axis=1, kind="stable"), axis=1)
+        ranked = _ranked(truth, scores)
         for k in _KS:
             if k <= truth.shape[1]:
                 self.means[f"precision@{k}"] = ranked[:, :k].mean(axis=1)
@@ -264,6 +280,15 @@ class _Parts:
 
 
 _ORDER = ["f1", "precision", "recall", "hamming", "subset", "ndcg", "lrap", "calibration"]
+
+
+def _ranked(truth: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Return how right the label at each rank of a document is (n, K), equal scores being equally right."""
+    order = np.argsort(-scores, axis=1, kind="stable")
+    scores, truth = (np.take_along_axis(part, order, axis=1) for part in (scores, truth))
+    begins = np.diff(scores, axis=1, prepend=np.inf) != 0
+    tie = np.cumsum(begins) - 1  # a number for each run of equal scores of one document
+    return (np.bincount(tie, truth.ravel()) / np.bincount(tie))[tie].reshape(truth.shape)
 
 
 def _ndcg(ranked: np.ndarray, support: np.ndarray, k: int) -> np.ndarray:

@@ -183,7 +183,8 @@ def _below(ranked: np.ndarray, last: int) -> np.float64:
     if last + 1 == len(ranked):
         return np.float64(np.nextafter(ranked[last], -np.inf))
     upper, lower = np.float64(ranked[last]), np.float64(ranked[last + 1])
-    return lower if np.isinf(lower) else lower + (upper - lower) / 2
+    middle = lower if np.isinf(lower) else lower + (upper - lower) / 2
+    return middle if middle < upper else lower  # there may be no double in between
 
 
 # ------------------------------------------------------------------------------------------------------- one per label

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from sklearn.exceptions import NotFittedError
 
+from ._multilabel import one_column_per_label
 from .exceptions import InvalidTextError
 
 __all__ = ["predict_proba", "predict_proba_parquet"]
@@ -178,13 +179,13 @@ def _score_partition(frame, model, text_column, labels, threads, partition_info=
         with _PREDICTING:
             classifier = _load(model)
             with _torch_threads(threads):
-                probabilities = _predict(classifier, frame[text_column].tolist(), partition_info)
+                probabilities = _predict(classifier, frame[text_column].tolist(), len(labels), partition_info)
     return _with_probabilities(frame, probabilities, labels)
 
 
-def _predict(classifier, texts: list, partition_info: dict[str, Any] | None) -> np.ndarray:
+def _predict(classifier, texts: list, n_labels: int, partition_info: dict[str, Any] | None) -> np.ndarray:
     try:
-        return np.asarray(classifier.predict_proba(texts), dtype=np.float32)
+        return one_column_per_label(classifier.predict_proba(texts), classifier, n_labels).astype(np.float32, copy=False)
     except InvalidTextError as error:  # its position counts within the partition
         raise InvalidTextError(f"Partition {(partition_info or {}).get('number', '?')}: {error}") from error
 
@@ -277,6 +278,8 @@ def _label_columns(estimator, prefix: str) -> list[str]:
     classes = getattr(estimator, "classes_", None)
     if classes is None:
         raise NotFittedError(f"This {type(estimator).__name__} has no classes_. Fit it before it is applied.")
+    if isinstance(classes, list):  # of the classes of each label
+        classes = range(len(classes))
     return [f"{prefix}{label}" for label in classes]
 
 

@@ -17,7 +17,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _num_samples, check_is_fitted, has_fit_parameter
 
-from ._multilabel import MultilabelClassifierMixin
+from ._multilabel import MultilabelClassifierMixin, names_of_labels, one_column_per_label
 from ._stratification import stratify
 from ._thresholds import (
     SCORINGS,
@@ -28,7 +28,7 @@ from ._thresholds import (
     f1,
     scored_entries,
 )
-from ._validation import check_label_names, check_sample_weight, check_targets, in_order_of
+from ._validation import Targets, check_label_names, check_sample_weight, check_targets, in_order_of
 from .exceptions import InvalidTargetError
 
 __all__ = ["MultilabelStratifiedKFold", "MultilabelStratifiedShuffleSplit", "MultilabelThresholdClassifierCV"]
@@ -311,11 +311,11 @@ class MultilabelThresholdClassifierCV(MultilabelClassifierMixin, MetaEstimatorMi
         n_labels = targets.matrix.shape[1]
         self._check(weights, n_labels)
         y = y.to_pandas() if hasattr(y, "to_pandas") else y  # whose columns are names
-        y = y.tocsr() if targets.is_sparse else y if hasattr(y, "iloc") else np.asarray(y)
-        splits = self._splits(X, targets.matrix)
+        y = y.tocsr() if targets.is_sparse else y if hasattr(y, "iloc") else _plain(y, targets.matrix)
+        splits = self._splits(X, targets)
         if self.cv == "prefit":
             fitted = [self.estimator]
-            if _is_flat(known := getattr(self.estimator, "classes_", None), n_labels):
+            if (known := names_of_labels(self.estimator, n_labels)) is not None:
                 targets = in_order_of(targets, known.tolist())
         else:
             fitted = Parallel(n_jobs=self.n_jobs)(delayed(_fit)(self.estimator, X, y, weights, train) for train, _ in splits)
@@ -323,8 +323,8 @@ class MultilabelThresholdClassifierCV(MultilabelClassifierMixin, MetaEstimatorMi
         threshold, score = self._tune(entries), self._cross_fitted_score(entries, folds)
         self.estimator_ = _fit(self.estimator, X, y, weights) if self.refit else fitted[0]
         self.n_labels_, self.sparse_output_ = n_labels, targets.is_sparse
-        known = getattr(self.estimator_, "classes_", None)
-        self.classes_ = known if _is_flat(known, n_labels) else check_label_names(None, targets.columns, n_labels)[0]
+        known = names_of_labels(self.estimator_, n_labels)
+        self.classes_ = check_label_names(None, targets.columns, n_labels)[0] if known is None else known
         self.threshold_, self.best_score_ = threshold, score
         return self
 
@@ -340,14 +340,17 @@ class MultilabelThresholdClassifierCV(MultilabelClassifierMixin, MetaEstimatorMi
         if isinstance(self.cv, str) and self.refit:
             raise ValueError("cv='prefit' needs refit=False, because it says that the classifier is fitted already.")
 
-    def _splits(self, X, targets: sp.csr_array) -> list[tuple[np.ndarray | None, np.ndarray]]:
+    def _splits(self, X, targets: Targets) -> list[tuple[np.ndarray | None, np.ndarray]]:
         if isinstance(self.cv, str):
             check_is_fitted(self.estimator)
-            return [(None, np.arange(targets.shape[0]))]
+            return [(None, np.arange(targets.matrix.shape[0]))]
         cv = 5 if self.cv is None else self.cv
-        splitter = MultilabelStratifiedKFold(cv) if isinstance(cv, Integral) else check_cv(cv)
-        known = sp.csr_array(targets == 1).astype(np.float32)
-        splits = list(splitter.split(X, known))
+        known: Any = sp.csr_array(targets.matrix == 1).astype(np.int8)
+        if isinstance(cv, Integral):
+            splitter: Any = MultilabelStratifiedKFold(cv)
+        else:
+            splitter, known = check_cv(cv), known if targets.is_sparse else known.toarray()
+        splits: list = [(_positions(train), _positions(test)) for train, test in splitter.split(X, known)]
         if not self.refit and len(splits) > 1:
             raise ValueError(
                 f"refit=False needs a single split to take the classifier from; cv={self.cv!r} has {len(splits)}."
@@ -410,7 +413,7 @@ class MultilabelThresholdClassifierCV(MultilabelClassifierMixin, MetaEstimatorMi
             Each between 0 and 1.
         """
         check_is_fitted(self)
-        return _columns(self.estimator_.predict_proba(X), self.estimator_, self.n_labels_)
+        return one_column_per_label(self.estimator_.predict_proba(X), self.estimator_, self.n_labels_)
 
     @_offers("decision_function")
     def decision_function(self, X):
@@ -427,7 +430,7 @@ class MultilabelThresholdClassifierCV(MultilabelClassifierMixin, MetaEstimatorMi
             Not compared with ``threshold_`` where the classifier has probabilities.
         """
         check_is_fitted(self)
-        return _columns(self.estimator_.decision_function(X), self.estimator_, self.n_labels_)
+        return one_column_per_label(self.estimator_.decision_function(X), self.estimator_, self.n_labels_)
 
     @property
     def n_features_in_(self):
@@ -444,6 +447,16 @@ class MultilabelThresholdClassifierCV(MultilabelClassifierMixin, MetaEstimatorMi
         return tags
 
 
+def _plain(y: Any, targets: sp.csr_array) -> np.ndarray:
+    """Return y as an array of numbers."""
+    array = np.asarray(y)
+    return targets.toarray() if array.dtype == object else array
+
+
+def _positions(rows: np.ndarray) -> np.ndarray:
+    return np.flatnonzero(rows) if np.asarray(rows).dtype == bool else np.asarray(rows)
+
+
 def _rows(entries: ScoredEntries, rows: np.ndarray) -> ScoredEntries:
     return ScoredEntries(*(part[rows] for part in entries))
 
@@ -455,32 +468,6 @@ def _fit(estimator, X, y, weights: np.ndarray | None, rows: np.ndarray | None = 
     return clone(estimator).fit(X, y, **({} if weights is None else {"sample_weight": weights}))
 
 
-def _is_flat(classes: Any, n_labels: int) -> bool:
-    """Tell a classifier's labels from what some have instead, a list of the classes of each label."""
-    return isinstance(classes, np.ndarray) and classes.shape == (n_labels,)
-
-
 def _scores(estimator: Any, X, n_labels: int) -> np.ndarray:
     method = "predict_proba" if hasattr(estimator, "predict_proba") else "decision_function"
-    return _columns(getattr(estimator, method)(X), estimator, n_labels)
-
-
-def _columns(scores: Any, estimator: Any, n_labels: int) -> np.ndarray:
-    """Return scores (n, K), also of classifiers that give a list of (n, 2) per label, or that take one label for a class."""
-    if isinstance(scores, list):
-        classes = getattr(estimator, "classes_", [None] * len(scores))
-        scores = np.column_stack([_of_class_one(part, known) for part, known in zip(scores, classes, strict=True)])
-    scores = scores.reshape(len(scores), -1)
-    if n_labels == 1 and scores.shape[1] == 2:
-        scores = scores[:, 1:]
-    if scores.shape[1] != n_labels:
-        raise ValueError(f"{estimator!r} scores {scores.shape[1]} labels, but y has {n_labels} columns.")
-    return scores
-
-
-def _of_class_one(scores: np.ndarray, classes: Any) -> np.ndarray:
-    if scores.ndim == 1:
-        return scores
-    if scores.shape[1] == 2:
-        return scores[:, 1]
-    return scores[:, 0] * float(np.ravel(classes)[0] == 1)  # a label that always or never applied in training
+    return one_column_per_label(getattr(estimator, method)(X), estimator, n_labels)

@@ -96,6 +96,7 @@ def test_jsonl_folder_with_descriptions(folder):
     ("line", "message"),
     [
         ("{", r"train.jsonl, line 2: not valid JSON"),
+        ('{"text": "a", "labels": ["x"], "id": ' + "1" * 5000 + "}", r"train.jsonl, line 2: not valid JSON"),
         ("[]", r"line 2: expected"),
         ('{"text": 3, "labels": []}', r"line 2: expected"),
         ('{"text": "a", "labels": "x"}', r"line 2: expected"),
@@ -138,6 +139,12 @@ def sgm_folder(tmp_path):
         (tmp_path / f"text_{split}").write_text(texts, encoding="utf-8")
         (tmp_path / f"label_{split}").write_text(labels, encoding="utf-8")
     return tmp_path
+
+
+def test_marks_of_byte_order_are_no_part_of_the_first_label(sgm_folder):
+    file = sgm_folder / "label_train"
+    file.write_text(file.read_text(encoding="utf-8"), encoding="utf-8-sig")
+    assert load_aapd(sgm_folder).target_names.tolist() == ["y", "x", "z"]
 
 
 @pytest.mark.parametrize("load", [load_aapd, load_rcv1_v2])

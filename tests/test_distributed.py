@@ -8,9 +8,11 @@ import joblib
 import numpy as np
 import pytest
 from conftest import LABELS, TEXTS, Y
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import NotFittedError
+from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.model_selection import GridSearchCV, cross_val_score
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from sklearn_bertlam.distributed import predict_proba, predict_proba_parquet
@@ -235,6 +237,13 @@ def test_a_missing_text_is_named(fitted, anywhere):
         InvalidTextError, match=r"^Partition 1: texts\[1\] is (None|nan|<NA>)\. Missing texts are not guessed"
     ):
         predict_proba(fitted, texts).compute()
+
+
+def test_classifiers_with_a_list_of_scores(messages):
+    words = make_pipeline(CountVectorizer(), RandomForestClassifier(n_estimators=2, random_state=0)).fit(TEXTS, Y)
+    scored = predict_proba(words, messages).compute()
+    expected = np.column_stack([part[:, 1] for part in words.predict_proba(scored["text"].tolist())])
+    np.testing.assert_allclose(scored[["0", "1", "2"]], expected)
 
 
 def test_what_cannot_be_scored(fitted, make_classifier, messages):

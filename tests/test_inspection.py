@@ -14,6 +14,10 @@ import pytest
 import scipy.sparse as sp
 from conftest import LABELS, TEXTS, Y
 from sklearn import metrics
+from sklearn.datasets import make_multilabel_classification
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.multioutput import MultiOutputClassifier
 
 from sklearn_bertlam.exceptions import InvalidTargetError
 from sklearn_bertlam.inspection import (
@@ -101,11 +105,35 @@ def test_the_report_comes_in_many_forms(scored):
         ([[1, np.nan]], [[0.5, 0.1]], {}, "NaN"),
         ([[1, 0]], [[0.5, 0.1]], {"label_names": ["a"]}, "1 names"),
         ([[1, 0]], [[0.5, 0.1]], {"n_bootstraps": -1}, "n_bootstraps"),
+        ([[1, 0]], [[0.5, 0.1]], {"threshold": [0.5]}, r"shape \(2,\)"),
+        ([[1, 0]], [[0.5, 0.1]], {"threshold": np.nan}, "without NaN"),
+        (np.empty((0, 2)), np.empty((0, 2)), {}, "0|no row"),
     ],
 )
 def test_reports_refuse_what_does_not_fit(y, scores, options, message):
     with pytest.raises((ValueError, InvalidTargetError), match=message):
         multilabel_report(y, scores, **options)
+
+
+def test_equal_scores_share_their_ranks(scored):
+    y, scores = scored
+    y, scores = y[y.any(axis=1)], np.round(scores[y.any(axis=1)], 1)
+    forwards = multilabel_report(y, scores, n_bootstraps=0).metrics
+    assert forwards["ndcg@3"] == pytest.approx(metrics.ndcg_score(y, scores, k=3))
+    backwards = multilabel_report(y[:, ::-1], scores[:, ::-1], n_bootstraps=0).metrics
+    assert backwards["precision@1"] == pytest.approx(forwards["precision@1"])
+    constant = multilabel_report(y, np.full(y.shape, 0.5), n_bootstraps=0).metrics
+    assert constant["precision@1"] == pytest.approx(y.mean())
+
+
+def test_reports_take_scores_by_name_and_tuned_thresholds_of_any_size(scored):
+    y, scores = scored
+    names = list("abcdef")
+    expected = multilabel_report(pd.DataFrame(y, columns=names), scores, n_bootstraps=0)
+    by_name = pd.DataFrame(scores, columns=names)[names[::-1]]
+    assert multilabel_report(pd.DataFrame(y, columns=names), by_name, n_bootstraps=0).to_dict() == expected.to_dict()
+    assert multilabel_report(y, scores, threshold=-1e-300, n_bootstraps=0).metrics["recall_micro"] == 1
+    assert multilabel_report(y, scores, threshold=np.full(6, np.inf), n_bootstraps=0).metrics["recall_micro"] == 0
 
 
 # --------------------------------------------------------------------------------------------------------- explanations
@@ -332,6 +360,24 @@ def test_displays_take_columns_in_any_order(draw, explained):
     for display in (ThresholdDisplay, LabelReportDisplay):
         as_is, swapped = (display.from_estimator(explained, TEXTS, y) for y in (frame, frame[LABELS[::-1]]))
         np.testing.assert_array_equal(as_is.f1, swapped.f1)
+
+
+@pytest.mark.parametrize(
+    "base", [RandomForestClassifier(n_estimators=5, random_state=0), MultiOutputClassifier(LogisticRegression())]
+)
+def test_displays_take_classifiers_that_have_a_list_of_scores(draw, base):
+    X, y = make_multilabel_classification(80, n_classes=3, random_state=0)
+    frame = pd.DataFrame(y, columns=[2, 0, 1])
+    clf = base.fit(X, frame)
+    assert ThresholdDisplay.from_estimator(clf, X, frame).f1.max() > 0.7
+    assert ThresholdDisplay.from_estimator(clf, X, frame, label=1).f1.max() > 0.7
+    assert LabelReportDisplay.from_estimator(clf, X, frame).label_names == [2, 0, 1]
+
+
+@pytest.mark.parametrize(("y", "message"), [([[1, 0]], "y_true has shape"), ([[np.nan] * 3], "no known entry")])
+def test_curves_of_nothing_are_refused(y, message):
+    with pytest.raises(ValueError, match=message):
+        ThresholdDisplay.from_predictions(y, [[0.5, 0.2, 0.1]])
 
 
 def test_unknown_entries_are_not_drawn(draw, scored):

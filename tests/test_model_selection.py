@@ -13,7 +13,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.linear_model import LogisticRegression, Perceptron
 from sklearn.metrics import f1_score
-from sklearn.model_selection import GridSearchCV, KFold, ShuffleSplit, cross_val_predict, cross_val_score
+from sklearn.model_selection import GridSearchCV, KFold, ShuffleSplit, StratifiedKFold, cross_val_predict, cross_val_score
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.neural_network import MLPClassifier
@@ -218,6 +218,44 @@ def test_prefit_takes_named_columns_in_any_order():
     )
     np.testing.assert_array_equal(tuned.threshold_, same.threshold_)
     assert tuned.best_score_ == same.best_score_
+
+
+@pytest.mark.parametrize("base", [OneVsRestClassifier(LogisticRegression()), MultiOutputClassifier(LogisticRegression())])
+def test_columns_that_are_numbers_are_not_taken_for_positions(numbers, base):
+    X, y = numbers
+    frame = pd.DataFrame(y, columns=[5, 0, 1, 4, 2, 3])
+    tuned = MultilabelThresholdClassifierCV(base, cv=2).fit(X, frame)
+    assert tuned.classes_.tolist() == frame.columns.tolist()
+    assert tuned.score(X, frame) == tuned.score(X, frame[[0, 1, 2, 3, 4, 5]]) == (tuned.predict(X) == y).all(axis=1).mean()
+    fitted = clone(base).fit(X, frame)
+    by_frame, by_array = (
+        MultilabelThresholdClassifierCV(fitted, cv="prefit", refit=False, per_label=True).fit(X, z) for z in (frame, y)
+    )
+    np.testing.assert_array_equal(by_frame.threshold_, by_array.threshold_)
+
+
+def test_a_single_label_that_nothing_had_in_training_has_probability_zero(numbers):
+    X, y = numbers
+    never = RandomForestClassifier(n_estimators=2, random_state=0).fit(X, np.zeros(len(X), dtype=int))
+    clf = MultilabelThresholdClassifierCV(never, cv="prefit", refit=False).fit(X, y[:, :1])
+    np.testing.assert_array_equal(clf.predict_proba(X), 0)
+    scored = MultilabelThresholdClassifierCV(OneVsRestClassifier(LinearSVC()), cv=2).fit(X, y[:, :1]).decision_function(X)
+    assert len(np.unique(scored)) > 100
+
+
+def test_splitters_and_targets_of_many_kinds(numbers):
+    X, y = numbers
+    base = OneVsRestClassifier(LogisticRegression())
+    halves = np.arange(len(X)) % 2 == 0
+    by_mask, by_number = (
+        MultilabelThresholdClassifierCV(base, cv=cv).fit(X, y)
+        for cv in ([(halves, ~halves)], [(np.flatnonzero(halves), np.flatnonzero(~halves))])
+    )
+    assert by_mask.threshold_ == by_number.threshold_
+    stratified = MultilabelThresholdClassifierCV(base, cv=StratifiedKFold(2)).fit(X, y[:, :1])
+    assert stratified.predict(X).shape == (len(X), 1)
+    as_objects = MultilabelThresholdClassifierCV(base, cv=2).fit(X, y.astype(object))
+    assert as_objects.threshold_ == MultilabelThresholdClassifierCV(base, cv=2).fit(X, y).threshold_
 
 
 def test_named_columns_of_any_frame_reach_the_classifier():

@@ -72,6 +72,12 @@ def test_equal_scores_stay_together_and_halfway_separates():
     assert best_threshold(scored_entries(targets, scores)) == pytest.approx(0.6)
 
 
+@pytest.mark.parametrize("scores", [[[0.1 + 0.2], [0.3]], [[np.nextafter(1, 2)], [1.0]], [[np.inf], [0.3]]])
+def test_scores_without_a_number_in_between_are_separated(scores):
+    entries = scored_entries(np.array([[1.0], [0]]), np.array(scores))
+    assert f1(entries, best_threshold(entries), "f1_micro") == 1
+
+
 def test_every_document_has_its_best_labels():
     scores = np.array([[0.1, 0.3, 0.2], [0.9, 0.8, 0.1]])
     np.testing.assert_array_equal(apply_threshold(scores, 0.5, 1), [[0, 1, 0], [1, 1, 0]])

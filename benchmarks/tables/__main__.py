@@ -79,7 +79,14 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--data", required=True, help="folder with train, val and test")
     parser.add_argument("--out", required=True, help="folder for the results")
-    parser.add_argument("--systems", nargs="+", choices=list(SYSTEMS), default=list(DEFAULT_SYSTEMS), metavar="SYSTEM")
+    parser.add_argument(
+        "--systems",
+        nargs="+",
+        choices=list(SYSTEMS),
+        default=list(DEFAULT_SYSTEMS),
+        metavar="SYSTEM",
+        help=f"out of {', '.join(SYSTEMS)} (default: all but the ablations of a detail)",
+    )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0], help="one run of every system for each (default: 0)")
     parser.add_argument("--train-size", type=_positive, help="use only so many training documents")
     parser.add_argument("--encoder", default=_DEFAULT_ENCODER, help="name or folder (default: %(default)s)")

@@ -79,6 +79,9 @@ def load_documents(folder: Path, train_size: int | None) -> Documents:
         rows = np.random.RandomState(0).permutation(len(train[0]))[:train_size]  # the same for all systems
         train = _rows(*train, rows)
         remarks.append(f"All systems learned from the same {train_size:,} training documents, drawn with seed 0.")
+    for split, (texts, _) in {"train": train, "val": val, "test": test}.items():
+        if not texts:
+            raise SystemExit(f"The {split} split of {folder} has no document.")
     seen = np.asarray(train[1].sum(axis=0)).ravel()
     unseen = data.target_names[(seen == 0) & (np.asarray(test[1].sum(axis=0)).ravel() > 0)]
     if len(unseen):

@@ -19,7 +19,8 @@ SPLITS = ("train", "val", "test")
 
 def read_lines(file: Path) -> Iterator[str]:
     """Read the lines of a file, plain or with the ending .gz."""
-    opened = gzip.open(file, "rt", encoding="utf-8") if file.suffix == ".gz" else file.open(encoding="utf-8")
+    encoding = "utf-8-sig"  # with or without the mark that some editors put first
+    opened = gzip.open(file, "rt", encoding=encoding) if file.suffix == ".gz" else file.open(encoding=encoding)
     try:
         with opened as lines:
             yield from lines

@@ -75,8 +75,8 @@ def _read_descriptions(file: Path) -> dict[str, str]:
     if not file.is_file():
         return {}
     try:
-        descriptions = json.loads(file.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        descriptions = json.loads(file.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:
         raise DatasetFormatError(f"{file}: not valid JSON ({error}).") from error
     if not isinstance(descriptions, dict) or not all(isinstance(text, str) for text in descriptions.values()):
         raise DatasetFormatError(f"{file}: expected one object from label to description, both strings.")
@@ -100,7 +100,7 @@ def _read_split(file: Path, descriptions: dict[str, str]) -> tuple[list[str], li
 def _parse(line: str, place: str) -> tuple[str, list[str]]:
     try:
         row = json.loads(line)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise DatasetFormatError(f"{place}: not valid JSON ({error}).") from error
     text = row.get("text") if isinstance(row, dict) else None
     labels = row.get("labels") if isinstance(row, dict) else None
