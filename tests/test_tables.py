@@ -74,7 +74,16 @@ def test_runs_that_are_there_are_not_done_again(folder, tmp_path):
     assert len(json.loads((out / "results.json").read_text())["summary"]) == 2
     with pytest.raises(SystemExit, match="documents: .*24.*12"):
         tables(folder, out, "--train-size", "12", "--resume")
+    (folder / "labels.json").write_text(json.dumps({label: f"about {label}" for label in LABELS}))
+    with pytest.raises(SystemExit, match="documents: .*checksum"):
+        tables(folder, out, "--resume")
     assert file.stat().st_mtime_ns == first
+
+
+def test_a_split_without_a_document_is_named_before_anything_is_trained(folder, tmp_path):
+    write_split(folder / "test.jsonl.gz", [], Y[:0])
+    with pytest.raises(SystemExit, match="The test split of .* has no document"):
+        tables(folder, tmp_path / "out")
 
 
 def test_a_killed_run_goes_on(folder, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,8 +37,8 @@ class Documents:
     remarks: tuple[str, ...]
 
     def describe(self) -> dict[str, int | str]:
-        """Return the sizes of the splits, and a checksum that other documents would not have."""
-        checksum = 0
+        """Return the sizes of the splits, and a checksum that other documents, labels or descriptions would not have."""
+        checksum = zlib.crc32(json.dumps(self.descriptions).encode())
         sizes: dict[str, int | str] = {}
         for name, (texts, target) in {"train": self.train, "val": self.val, "test": self.test}.items():
             sizes[name] = len(texts)
