@@ -34,3 +34,9 @@ def test_the_examples_for_users_of_other_libraries_run(capsys, no_network, quick
     assert names["probabilities"].shape == names["predictions"].shape == (1, 12)
     there, here = map(float, capsys.readouterr().out.split())
     assert here > there
+
+
+def test_every_measurement_is_in_the_contents():
+    contents = (DOCS / "index.md").read_text(encoding="utf-8").splitlines()
+    pages = [str(page.relative_to(DOCS).with_suffix("").as_posix()) for page in (DOCS / "results").rglob("*.md")]
+    assert [page for page in pages if page not in contents] == []
