@@ -190,10 +190,10 @@ class MAGNETClassifier(NeuralTextClassifier):
         Dropout on tokens, between the graph's layers, and on the text's vector.
     learning_rate : float, default=1e-3
         Adam's, at its peak; it rises over the first tenth of the updates and falls to zero.
-    batch_size : int, default=250
-        Texts per update.
+    batch_size : int, default=64
+        Texts per update; the paper has 250.
     max_epochs : int or "auto", default="auto"
-        Passes over the training texts; "auto" is at least 10, and as many as give 200 updates, but at most 100.
+        Passes over the training texts; "auto" is at least 10, and as many as give 800 updates, but at most 100.
     early_stopping : bool, default=False
         Hold out a part, stop when its average precision no longer rises, and keep the best weights.
     validation_fraction : float, default=0.1
@@ -241,7 +241,7 @@ class MAGNETClassifier(NeuralTextClassifier):
     array([[1, 1]])
     """
 
-    _epoch_range = EpochRange(fewest_updates=200, fewest_epochs=10, most_epochs=100)
+    _epoch_range = EpochRange(fewest_updates=800, fewest_epochs=10, most_epochs=100)
     _max_gradient_norm = 10.0
     weight_decay = 0.0
     warmup_fraction = 0.1
@@ -268,7 +268,7 @@ class MAGNETClassifier(NeuralTextClassifier):
         max_length=256,
         dropout=0.5,
         learning_rate=1e-3,
-        batch_size=250,
+        batch_size=64,
         max_epochs="auto",
         early_stopping=False,
         validation_fraction=0.1,
