@@ -1,7 +1,7 @@
 """Memory and time of many documents, or of many labels.
 
 ``python -m benchmarks.many --documents 100000 1000000 --out docs/results/many``
-``python -m benchmarks.many --documents 20000 --labels 50 500 5000 --out docs/results/many-labels``
+``python -m benchmarks.many --documents 100000 --labels 50 500 5000 --out docs/results/many-labels``
 
 The documents are short and the encoder tiny and untrained, so that what is measured is what the package keeps per document.
 """
