@@ -372,6 +372,8 @@ def test_displays_take_classifiers_that_have_a_list_of_scores(draw, base):
     assert ThresholdDisplay.from_estimator(clf, X, frame).f1.max() > 0.7
     assert ThresholdDisplay.from_estimator(clf, X, frame, label=1).f1.max() > 0.7
     assert LabelReportDisplay.from_estimator(clf, X, frame).label_names == [2, 0, 1]
+    table = pytest.importorskip("pyarrow").Table.from_pandas(frame.add_prefix("label "))
+    assert LabelReportDisplay.from_estimator(clf, X, table).label_names == ["label 2", "label 0", "label 1"]
 
 
 @pytest.mark.parametrize(("y", "message"), [([[1, 0]], "y_true has shape"), ([[np.nan] * 3], "no known entry")])
