@@ -27,7 +27,7 @@ from sklearn_bertlam.datasets import load_support_requests
 from sklearn_bertlam.exceptions import LabelWithoutPositivesWarning
 from sklearn_bertlam.model_selection import MultilabelThresholdClassifierCV
 
-from .output import check_sizes, claim, portable, write_atomically
+from .output import check_sizes, claim, portable, read_json, write_atomically
 from .scoring import best_threshold, markdown_table, score
 from .tables.data import data_name, load_documents
 
@@ -99,7 +99,7 @@ def _read(out: Path) -> dict[int, dict[str, dict[int, dict[str, float]]]]:
     names = {system.replace(" ", "-"): system for system in SYSTEMS}
     for file in sorted((out / "runs").glob("*.json")):
         stem, size, seed = file.stem.rsplit("-", 2)
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = read_json(file)
         results.setdefault(int(size), {}).setdefault(names[stem], {})[int(seed)] = content
     return dict(sorted(results.items()))
 

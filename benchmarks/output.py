@@ -20,6 +20,16 @@ def write_atomically(file: Path, content: Any) -> None:
     temporary.replace(file)
 
 
+def read_json(file: Path) -> Any:
+    """Read what ``write_atomically`` wrote; end with a message where it is damaged."""
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise SystemExit(
+            f"{file} is damaged ({error}). Restore it; the file of a run may also be deleted, and is then measured again."
+        ) from error
+
+
 def report(text: str, out: Path | None, content: dict[str, Any]) -> None:
     """Print what was measured and, where ``out`` is given, leave it as ``out``.md and its numbers as ``out``.json."""
     print(text)
@@ -37,7 +47,7 @@ def claim(out: Path, settings: dict[str, Any]) -> int:
     """Refuse a folder that holds results of other settings, and return how many runs of these it holds."""
     file = out / "settings.json"
     if file.is_file():
-        there = json.loads(file.read_text(encoding="utf-8"))
+        there = read_json(file)
         differing = [key for key in settings if there.get(key) != settings[key]]
         if differing:
             changes = "; ".join(f"{key}: {there.get(key)!r} there, {settings[key]!r} now" for key in differing)

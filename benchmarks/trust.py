@@ -24,7 +24,7 @@ import torch
 import transformers
 
 from . import checks, fuzz, kills, load, reproduce
-from .output import write_atomically
+from .output import read_json, write_atomically
 from .scoring import markdown_table
 
 _CHECKS_PAGE = Path("docs/results/checks.md")
@@ -189,7 +189,7 @@ def main() -> int:
             print(f"... {part.command}", flush=True)
             write_atomically(file, {"command": part.command, "versions": _versions(), "result": part.measure()})
         if file.is_file():
-            content = json.loads(file.read_text(encoding="utf-8"))
+            content = read_json(file)
             all_hold &= part.holds(content["result"])
             for title, value in part.rows(content["result"]).items():
                 rows[title] = {"value": value, "command": f"`{content['command']}`", "versions": content["versions"]}

@@ -80,6 +80,15 @@ def test_runs_that_are_there_are_not_done_again(folder, tmp_path):
     assert file.stat().st_mtime_ns == first
 
 
+@pytest.mark.parametrize("name", ["settings.json", "results.json", "runs/binary-relevance-0.json"])
+def test_a_damaged_result_is_named(folder, tmp_path, name):
+    out = tmp_path / "out"
+    tables(folder, out, "--systems", "binary-relevance")
+    (out / name).write_text((out / name).read_text()[:-9])
+    with pytest.raises(SystemExit, match=f"{name} is damaged"):
+        tables(folder, out, "--systems", "binary-relevance", "--resume")
+
+
 def test_a_split_without_a_document_is_named_before_anything_is_trained(folder, tmp_path):
     write_split(folder / "test.jsonl.gz", [], Y[:0])
     with pytest.raises(SystemExit, match="The test split of .* has no document"):

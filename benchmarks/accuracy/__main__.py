@@ -20,7 +20,7 @@ import numpy as np
 from sklearn_bertlam.datasets import load_support_requests
 from sklearn_bertlam.exceptions import LabelWithoutPositivesWarning
 
-from ..output import check_sizes, claim, commit, portable, write_atomically
+from ..output import check_sizes, claim, commit, portable, read_json, write_atomically
 from ..scoring import best_threshold, markdown_table, score
 from ..tables.data import Documents, data_name, load_documents
 from .changes import BASELINE, CHANGES, make_changed
@@ -94,7 +94,7 @@ def _write(options: argparse.Namespace) -> None:
         for file in sorted((options.out / "runs").glob("*.json")):
             stem, _, seed = file.stem.rpartition("-")
             if stem == name.replace(" ", "-"):
-                results.setdefault(name, {})[int(seed)] = json.loads(file.read_text(encoding="utf-8"))
+                results.setdefault(name, {})[int(seed)] = read_json(file)
     usual = results.pop(BASELINE)
     columns = {"seeds": "seeds"}
     for metric, title in _METRICS.items():

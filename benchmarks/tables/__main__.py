@@ -42,6 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
     finished = claim(out, settings)
     if finished and not options.resume:
         raise SystemExit(f"{out} holds {finished} finished run(s) of these settings. Go on with --resume.")
+    read_results(out, list(SYSTEMS))  # a damaged one is named before hours of training, not after
     failures: dict[str, str] = {}
 
     def report(is_last: bool) -> None:

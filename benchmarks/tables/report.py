@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..bootstrap import bootstrap_micro_f1, interval
-from ..output import write_atomically
+from ..output import read_json, write_atomically
 from ..scoring import COLUMNS, markdown_table
 from ..systems import SYSTEMS
 
@@ -83,7 +82,7 @@ def write_report(
 
 def _commands(file: Path, command: str) -> list[str]:
     """Return the commands of all calls that made the results, this one last."""
-    before = json.loads(file.read_text(encoding="utf-8"))["commands"] if file.is_file() else []
+    before = read_json(file)["commands"] if file.is_file() else []
     return [*(one for one in before if one != command), command]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import threading
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..bootstrap import document_counts
-from ..output import commit, write_atomically
+from ..output import commit, read_json, write_atomically
 from ..scoring import best_threshold, dense, peak_memory_gb, score, timed_fit, timed_scores
 from ..systems import SYSTEMS, make_system
 from .data import load_documents
@@ -121,5 +120,5 @@ def read_results(out: Path, names: list[str]) -> dict[str, dict[int, dict[str, A
     for name in names:
         for file in sorted((out / "runs").glob(f"{name}-[0-9]*.json")):
             seed = int(file.stem.removeprefix(f"{name}-"))
-            results.setdefault(name, {})[seed] = json.loads(file.read_text(encoding="utf-8"))
+            results.setdefault(name, {})[seed] = read_json(file)
     return results
