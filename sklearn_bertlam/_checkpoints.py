@@ -66,7 +66,13 @@ class CheckpointFile:
             raise CheckpointError(f"checkpoint_dir={str(self.path.parent)!r} cannot be written to ({error}).") from error
 
     def write(self, state: dict[str, Any]) -> None:
-        """Put a state in the place of the last one."""
+        """Put a state in the place of the last one.
+
+        Raises
+        ------
+        CheckpointError
+            If it cannot be written, for instance to a full disk. The last one stays.
+        """
         part = self.path.with_name(f"{_NAME}.part")
         try:
             with part.open("wb") as file:
@@ -75,6 +81,12 @@ class CheckpointFile:
                 os.fsync(file.fileno())
             part.replace(self.path)
             flush_folder(self.path.parent)
+        except (OSError, RuntimeError) as error:  # torch.save raises RuntimeError while it handles an OSError
+            reason = error if isinstance(error, OSError) else error.__context__ or error
+            raise CheckpointError(
+                f"{self.path} could not be written ({reason}). "
+                "Once it can be, the same call of fit goes on from the last checkpoint, if there is one."
+            ) from error
         finally:
             part.unlink(missing_ok=True)
 

@@ -97,7 +97,7 @@ class HubError(BertLamError, OSError):
 
 
 class CheckpointError(BertLamError, ValueError):
-    """A checkpoint cannot be read, or belongs to another training."""
+    """A checkpoint cannot be read or written, or belongs to another training."""
 
 
 class LabelWithoutPositivesWarning(UserWarning):

@@ -160,7 +160,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(make_classifier, tmp_path, monke
     monkeypatch.setattr(torch, "save", full)
     from sklearn_bertlam._checkpoints import CheckpointFile
 
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(CheckpointError, match="could not be written .*No space left"):
         CheckpointFile(tmp_path).write({})
     assert (tmp_path / "checkpoint.pt").read_bytes() == before
     assert len(list(tmp_path.iterdir())) == 1

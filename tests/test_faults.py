@@ -37,6 +37,22 @@ for attempt in (
     except Exception as error:
         print(type(error).__name__, error)
 """
+FILL_A_SMALL_DISK = """
+import os, sys
+from sklearn_bertlam import BertLamClassifier
+clf, folder = BertLamClassifier.load(sys.argv[1], device="cpu"), sys.argv[2]
+for attempt in (
+    lambda: clf.save(folder + "/model"),
+    lambda: clf.set_params(checkpoint_dir=folder).fit(["a", "b"], [[0, 1, 0], [1, 0, 1]]),
+):
+    try:
+        attempt()
+    except Exception as error:
+        print(type(error).__name__, error)
+print(os.listdir(folder))
+"""
+MOUNT_A_SMALL_DISK = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+MOUNT_A_SMALL_DISK += ['mount -t tmpfs -o size=64k none "$1" && shift && exec "$@"', "sh"]
 FIT_AND_PREDICT = """
 import sys
 from sklearn_bertlam import BertLamClassifier, _runtime
@@ -57,6 +73,23 @@ def test_without_room_nothing_is_half_written(make_classifier, tmp_path, target)
     assert os.listdir(tmp_path) == ["model"]
     loaded = BertLamClassifier.load(tmp_path / "model", device=clf.device)
     np.testing.assert_array_equal(loaded.predict_proba(TEXTS), clf.predict_proba(TEXTS))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs namespaces")
+def test_a_full_disk_is_named_and_keeps_nothing(make_classifier, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    try:
+        subprocess.run([*MOUNT_A_SMALL_DISK, str(disk), "true"], capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("may not mount a disk")
+    make_classifier(label_names=LABELS).fit(TEXTS, Y).save(tmp_path / "model")
+    filling = [sys.executable, "-c", FILL_A_SMALL_DISK, str(tmp_path / "model"), str(disk)]
+    done = subprocess.run([*MOUNT_A_SMALL_DISK, str(disk), *filling], capture_output=True, text=True)
+    saving, training, left = done.stdout.splitlines()
+    assert "No space left on device" in saving
+    assert training.startswith("CheckpointError") and "No space left on device" in training
+    assert left == "[]"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs permissions of folders")
