@@ -94,6 +94,45 @@ def test_training_batches_keep_texts_and_targets_together(tokenizer):
         assert texts.rows.tolist() == targets.argmax(dim=1).tolist() == weights.int().tolist()
 
 
+def test_parts_of_the_data_keep_texts_targets_and_weights_together(tokenizer):
+    tokens = tokenize(tokenizer, ["fire " * (1 + i % 5) for i in range(20)], 32)
+    data = TextDataset(tokens, sp.csr_array(np.eye(20, dtype=np.float32)), np.arange(20, dtype=np.float32))
+    part = data.part(np.arange(0, 20, 2)).part(np.array([1, 3, 5]))  # rows of rows: 2, 6, 10
+    other = part.with_tokens(tokenize(tokenizer, ["fire"] * 20, 32))
+    for one, lengths in ((part, [3 + 2, 3 + 1, 3]), (other, [3, 3, 3])):
+        assert len(one) == 3
+        texts, (targets, weights) = one.batch(np.array([0, 1, 2]))
+        assert texts.rows.tolist() == targets.argmax(dim=1).tolist() == weights.int().tolist()
+        assert sorted(texts.rows) == [2, 6, 10]
+        assert texts.tokens.lengths[texts.rows].tolist() == lengths
+        assert one[1][0].rows.tolist() == [6]
+
+
+def test_texts_of_one_length_stay_in_order(tokenizer):
+    data = TextDataset(
+        tokenize(tokenizer, ["fire"] * 40, 8),
+        sp.csr_array(np.ones((40, 1), dtype=np.float32)),
+        np.ones(40, dtype=np.float32),
+    )
+    assert data.batch(np.arange(40))[0].rows.tolist() == list(range(40))
+
+
+def test_a_training_that_goes_on_leaves_out_what_it_has_seen_once(tokenizer):
+    data = TextDataset(
+        tokenize(tokenizer, ["fire"] * 40, 8),
+        sp.csr_array(np.ones((40, 1), dtype=np.float32)),
+        np.ones(40, dtype=np.float32),
+    )
+
+    def epochs(skipped):
+        batches = TrainingBatches(data, 8, np.random.RandomState(0), skipped=skipped)
+        return [[batch[0].rows.tolist() for batch in batches] for _ in range(2)]
+
+    (first, second), (rest, again) = epochs(None), epochs([3])
+    assert rest == first[3:]
+    assert again == second
+
+
 # ----------------------------------------------------------------------------------------------------------- long texts
 
 

@@ -68,3 +68,13 @@ def test_log_odds_leave_unknown_entries_out_and_count_weights():
     y = sp.csr_array(np.array([[1, 0, np.nan], [0, 0, 1], [1, 0, 1]], dtype=np.float32))
     got = log_odds(y, np.array([1, 1, 2], dtype=np.float32))
     np.testing.assert_allclose(got, np.log([3.5 / 1.5, 0.5 / 4.5, 3.5 / 0.5]), rtol=1e-6)
+
+
+def test_weights_have_mean_one_over_the_known_entries():
+    targets = sp.csr_array(np.array([[1, np.nan, 0, 0], [0, 1, 0, 0]], dtype=np.float32))
+    weights = mean_one_weights(np.array([2.0, 0.25]), targets)
+    np.testing.assert_allclose(weights, np.array([2.0, 0.25]) * 8 / (2 * 3 + 0.25 * 4))
+    assert weights.dtype == np.float32
+    np.testing.assert_allclose(mean_one_weights(np.array([0.05, 0.05]), targets), 8 / 7)
+    nothing_known = sp.csr_array(np.full((2, 2), np.nan, dtype=np.float32))
+    np.testing.assert_array_equal(mean_one_weights(np.array([1.0, 3.0]), nothing_known), [1, 3])

@@ -16,6 +16,7 @@ from sklearn_bertlam._thresholds import (
     cautious_thresholds,
     f1,
     scored_entries,
+    threshold_for_f1,
 )
 
 CANDIDATES = [-1.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0]  # around the scores 0, 0.2, ..., 1
@@ -95,6 +96,11 @@ def test_few_examples_move_the_threshold_little():
     with_rare = np.hstack([targets, np.zeros((1000, 1))])
     rare = cautious_thresholds(with_rare, np.hstack([scores, np.full((1000, 1), 0.05)]))
     assert rare[1] == pytest.approx(0.2 + 0.3 * 20 / 520)  # the threshold for all
+
+
+@pytest.mark.parametrize(("reachable", "n_positive", "threshold"), [(0.8, 60, (0.4 * 60 + 10) / 80), (0.6, 0, 0.5)])
+def test_half_of_the_reachable_f1_is_the_threshold_where_it_is_known(reachable, n_positive, threshold):
+    assert threshold_for_f1(reachable, n_positive) == pytest.approx(threshold)
 
 
 def test_samples_have_no_threshold_per_label():

@@ -14,6 +14,7 @@ from sklearn_bertlam._validation import (
     check_classes,
     check_label_counts,
     check_label_names,
+    check_named_targets,
     check_new_labels,
     check_pos_weight,
     check_sample_weight,
@@ -516,6 +517,25 @@ def test_columns_are_put_in_the_order_of_the_classes():
     assert in_order_of(years, [2020, "later", 2022]).matrix.toarray().tolist() == [[0, 0, 1], [1, 1, 0]]
     without_names = check_targets(np.eye(2), 2)
     assert in_order_of(without_names, ["a", "b"]) is without_names
+
+
+def test_numbers_that_are_the_classes_are_put_in_order_and_others_are_not():
+    targets = check_targets(pd.DataFrame([[1, 0, 0], [0, 1, 1]], columns=[2, 0, 1]), 2)
+    assert in_order_of(targets, [0, 1, 2]).matrix.toarray().tolist() == [[0, 0, 1], [1, 1, 0]]
+    years = check_targets(pd.DataFrame([[1, 0, 0], [0, 1, 1]], columns=[2, 0, 2022]), 2)
+    assert in_order_of(years, [0, 1, 2]) is years
+
+
+def test_columns_are_put_in_the_order_of_the_names_where_these_name_them():
+    frame = pd.DataFrame([[1, 0], [1, 1]], columns=["b", "a"])
+    named = check_named_targets(frame, 2, {"a": "first", "b": "second"})
+    assert (named.columns, named.matrix.toarray().tolist()) == (["a", "b"], [[0, 1], [1, 1]])
+    for names in (None, ["x", "y"], ["a", "c"]):
+        as_it_is = check_named_targets(frame, 2, names)
+        assert (as_it_is.columns, as_it_is.matrix.toarray().tolist()) == (["b", "a"], [[1, 0], [1, 1]])
+    assert check_named_targets(np.eye(2), 2, ["a", "b"]).columns is None
+    with pytest.raises(BertLamError, match="3 texts and 2 rows"):
+        check_named_targets(frame, 3, ["a", "b"])
 
 
 def test_labels_that_no_text_has_are_named_up_to_ten():
