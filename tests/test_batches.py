@@ -108,24 +108,19 @@ def test_parts_of_the_data_keep_texts_targets_and_weights_together(tokenizer):
         assert one[1][0].rows.tolist() == [6]
 
 
-def test_texts_of_one_length_stay_in_order(tokenizer):
-    data = TextDataset(
-        tokenize(tokenizer, ["fire"] * 40, 8),
-        sp.csr_array(np.ones((40, 1), dtype=np.float32)),
-        np.ones(40, dtype=np.float32),
-    )
-    assert data.batch(np.arange(40))[0].rows.tolist() == list(range(40))
+@pytest.fixture
+def forty_like_texts(tokenizer):
+    ones = np.ones((40, 1), dtype=np.float32)
+    return TextDataset(tokenize(tokenizer, ["fire"] * 40, 8), sp.csr_array(ones), ones[:, 0])
 
 
-def test_a_training_that_goes_on_leaves_out_what_it_has_seen_once(tokenizer):
-    data = TextDataset(
-        tokenize(tokenizer, ["fire"] * 40, 8),
-        sp.csr_array(np.ones((40, 1), dtype=np.float32)),
-        np.ones(40, dtype=np.float32),
-    )
+def test_texts_of_one_length_stay_in_order(forty_like_texts):
+    assert forty_like_texts.batch(np.arange(40))[0].rows.tolist() == list(range(40))
 
+
+def test_a_training_that_goes_on_leaves_out_what_it_has_seen_once(forty_like_texts):
     def epochs(skipped):
-        batches = TrainingBatches(data, 8, np.random.RandomState(0), skipped=skipped)
+        batches = TrainingBatches(forty_like_texts, 8, np.random.RandomState(0), skipped=skipped)
         return [[batch[0].rows.tolist() for batch in batches] for _ in range(2)]
 
     (first, second), (rest, again) = epochs(None), epochs([3])
