@@ -96,10 +96,6 @@ def _only_column(X, shape: tuple):
             f"Expected one text per row, got {type(X).__name__} of shape {shape}. "
             "Pass one column, for instance X['text'] or X[:, 0]."
         )
-    if hasattr(X, "iloc"):
-        return X.iloc[:, 0]
-    if hasattr(X, "column"):  # pyarrow.Table
-        return X.column(0)
     return np.asarray(X)[:, 0]
 
 

@@ -453,12 +453,11 @@ def test_texts_in_any_container(container):
 
 
 def test_a_stream_is_read_as_far_as_it_is_needed():
-    def stream():
-        yield from ["a", "b", "c", "d", None]
-
-    batches = checked_batches(stream(), 2)
-    assert [next(batches), next(batches)] == [["a", "b"], ["c", "d"]]
-    with pytest.raises(ValueError, match=r"^texts\[4\] is None"):
+    stream = iter(["a", "b", "c", "d", None])
+    batches = checked_batches(stream, 2)
+    assert next(batches) == ["a", "b"]
+    assert next(stream) == "c"  # still there
+    with pytest.raises(ValueError, match=r"^texts\[3\] is None"):
         next(batches)
     with pytest.raises(ValueError, match="string object received"):
         checked_batches("fire", 2)
@@ -505,7 +504,7 @@ def test_columns_are_put_in_the_order_of_the_classes():
     ordered = in_order_of(targets, ["a", "b", "c"])
     assert ordered.matrix.toarray().tolist() == [[0, 0, 1], [1, 1, 0]]
     assert ordered.columns == ["a", "b", "c"]
-    assert not ordered.is_sparse
+    assert ordered.is_sparse is False
     for classes in (["c", "a", "b"], ["x", "y", "z"], [0, 1, "c"]):  # the same, none of them, not all names
         assert in_order_of(targets, classes) is targets
     with pytest.raises(BertLamError) as caught:
