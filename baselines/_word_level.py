@@ -38,27 +38,49 @@ _PARAMETERS = (
     "verbose",
 )
 _START = 0.1  # standard deviation of words without a pretrained vector
+_HIDING = 0.25  # a word that occurs n times is hidden in training with probability _HIDING / (_HIDING + n)
 
 
 class WordEmbedding(nn.Embedding):
     """Trainable word vectors, laid out as a grid with zeros for padding.
 
+    In training, [UNK] stands in for a word now and then, the more often the rarer it is [1]_. So its vector learns what
+    words that were never seen may mean, and rare words do not tell the network which text it reads.
+
     Parameters
     ----------
     tokenizer : PreTrainedTokenizerFast
-        Its vocabulary.
+        Its vocabulary of V words.
     size : int
         E, the numbers per word.
     path : str, path-like or None
         A file of vectors to start from, for the words that it has.
+    counts : ndarray of int, shape (V,)
+        How often each word is in the training data.
+
+    References
+    ----------
+    .. [1] E. Kiperwasser, Y. Goldberg, "Simple and Accurate Dependency Parsing Using Bidirectional LSTM Feature
+       Representations", TACL 2016.
     """
 
-    def __init__(self, tokenizer: Any, size: int, path: str | os.PathLike | None):
+    hiding: torch.Tensor  # (V,)
+
+    def __init__(self, tokenizer: Any, size: int, path: str | os.PathLike | None, counts: np.ndarray):
         super().__init__(len(tokenizer), size)
         nn.init.normal_(self.weight, std=_START)
+        self.unknown = tokenizer.unk_token_id
+        hiding = torch.from_numpy(_HIDING / (_HIDING + counts)).float()
+        self.register_buffer("hiding", hiding, persistent=False)
         if path is not None:
             rows, vectors = load_word_vectors(path, tokenizer.get_vocab(), size)
             self.weight.data[torch.from_numpy(rows)] = torch.from_numpy(vectors)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        """Return the vectors (..., E) of words."""
+        if self.training:
+            ids = ids.masked_fill(torch.rand(ids.shape, device=ids.device) < self.hiding[ids], self.unknown)
+        return super().forward(ids)
 
     def grid(self, batch: PackedTexts) -> torch.Tensor:
         """Return the word vectors (B, L, E) of a batch."""
@@ -86,13 +108,17 @@ class WordLevelClassifier(NeuralTextClassifier):
         return learn_word_tokenizer(texts, self.vocabulary_size)
 
     def _make_module(self, data: TextDataset, random_state: np.random.RandomState, precision: torch.dtype) -> nn.Module:
-        embedding = WordEmbedding(self.tokenizer_, int(self.embedding_size), self.word_vectors)
-        return self._make_network(embedding, data).to(self.device_)
+        return self._network(data, self.word_vectors).to(self.device_)
 
     def _blank_module(self, encoder_config) -> nn.Module:
         nothing = sp.csr_array((1, self.n_labels_), dtype=np.float32)
         data = TextDataset(tokenize(self.tokenizer_, [""], self.max_length), nothing, np.ones(1, dtype=np.float32))
-        return self._make_network(WordEmbedding(self.tokenizer_, int(self.embedding_size), None), data)
+        return self._network(data, word_vectors=None)
+
+    def _network(self, data: TextDataset, word_vectors: str | os.PathLike | None) -> nn.Module:
+        counts = np.bincount(data.tokens.ids, minlength=len(self.tokenizer_))
+        embedding = WordEmbedding(self.tokenizer_, int(self.embedding_size), word_vectors, counts)
+        return self._make_network(embedding, data)
 
     def _make_network(self, embedding: WordEmbedding, data: TextDataset) -> nn.Module:
         """Return the network over the word vectors, as training starts with it."""

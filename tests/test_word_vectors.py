@@ -3,6 +3,7 @@ import struct
 
 import numpy as np
 import pytest
+import torch
 from conftest import TEXTS, Y
 
 from sklearn_bertlam.baselines import TextCNNClassifier
@@ -52,6 +53,26 @@ def test_word_vectors_are_trained_on(tmp_path):
     clf.fit(TEXTS, Y)
     row = clf.module_.embedding.weight.detach().numpy()[clf.tokenizer_.get_vocab()["printer"]]
     assert not np.array_equal(row, np.float32(VECTORS["printer"]))
+
+
+def test_words_that_were_never_seen_have_a_vector_that_was_trained():
+    before, after = (TextCNNClassifier(max_epochs=n, random_state=0).fit(TEXTS, Y) for n in (0, 1))
+    unknown = after.tokenizer_.unk_token_id
+    vectors = [clf.module_.embedding.weight[unknown] for clf in (before, after)]
+    assert (vectors[0] - vectors[1]).abs().max() > 1e-4
+
+
+def test_rare_words_are_hidden_in_training_only():
+    texts = ["often " * 400, "once"]
+    clf = TextCNNClassifier(embedding_size=1, n_filters=1, max_epochs=0, random_state=0).fit(texts, [[1, 0], [0, 1]])
+    words = clf.module_.embedding
+    words.weight.data = torch.arange(len(clf.tokenizer_), dtype=torch.float32)[:, None]  # every word tells its number
+    often, once, unknown = clf.tokenizer_.convert_tokens_to_ids(["often", "once", "[UNK]"])
+    torch.manual_seed(0)
+    for word, share in ((often, 0.0), (once, 0.2)):
+        ids = torch.full((10_000,), word)
+        assert (words.train()(ids) == unknown).float().mean() == pytest.approx(share, abs=0.02)
+        assert (words.eval()(ids) == word).all()
 
 
 def test_gensim_writes_what_is_read(tmp_path):
