@@ -62,6 +62,16 @@ def test_training_batches_hold_texts_of_like_length(tokenizer):
     assert all((np.diff(lengths) <= 0).all() for lengths in batches)
 
 
+def test_texts_meet_others_of_like_length_in_every_epoch(tokenizer):
+    ones = np.ones((40, 1), dtype=np.float32)
+    data = TextDataset(tokenize(tokenizer, ["fire " * n for n in range(20, 60)], 64), sp.csr_array(ones), ones[:, 0])
+    batches = TrainingBatches(data, 4, np.random.RandomState(0))
+    first, second = ({frozenset(texts.rows.tolist()) for texts, _ in batches} for _ in range(2))
+    assert len(first & second) < 5
+    for met in first | second:
+        assert max(met) - min(met) <= 12  # of texts 20 to 59 words long
+
+
 def test_processes_share_every_batch(tokenizer):
     tokens = tokenize(tokenizer, ["fire " * (1 + i % 7) for i in range(50)], 32)
     data = TextDataset(tokens, sp.csr_array(np.ones((50, 1), dtype=np.float32)), np.arange(50, dtype=np.float32))

@@ -98,6 +98,13 @@ def test_few_examples_move_the_threshold_little():
     assert rare[1] == pytest.approx(0.2 + 0.3 * 20 / 520)  # the threshold for all
 
 
+def test_thresholds_per_label_are_approached_in_several_steps():
+    targets = np.array([[1, 0], [0, 0], [0, 0], [1, 1], [0, 0], [1, 0], [0, 0]], dtype=float)
+    scores = np.array([[0.6, 0.8], [0.4, 0.6], [0.2, 0.6], [0.0, 0.4], [0.0, 0.6], [0.6, 0.0], [1.0, 0.8]])
+    entries = scored_entries(targets, scores)
+    assert f1(entries, best_thresholds(entries, "f1_micro"), "f1_micro") == pytest.approx(4 / 7)  # after one step 6 / 11
+
+
 @pytest.mark.parametrize(("reachable", "n_positive", "threshold"), [(0.8, 60, (0.4 * 60 + 10) / 80), (0.6, 0, 0.5)])
 def test_half_of_the_reachable_f1_is_the_threshold_where_it_is_known(reachable, n_positive, threshold):
     assert threshold_for_f1(reachable, n_positive) == pytest.approx(threshold)

@@ -26,7 +26,7 @@ from sklearn_bertlam._validation import (
     object_array,
 )
 from sklearn_bertlam.baselines import BinaryRelevanceClassifier
-from sklearn_bertlam.exceptions import BertLamError, LabelWithoutPositivesWarning
+from sklearn_bertlam.exceptions import BertLamError, LabelWithoutPositivesWarning, SingleLabelNameWarning
 
 
 @pytest.fixture(params=["bert-lam", "binary relevance"])
@@ -551,6 +551,21 @@ def test_labels_that_no_text_has_are_named_up_to_ten():
     ten = ", ".join(f"'l{i}'" for i in range(10))
     assert message(10) == f"No text has labels {ten}{end}"
     assert message(12) == f"No text has labels {ten} and 2 more{end}"
+
+
+def test_the_last_label_may_be_the_one_that_no_text_has():
+    with pytest.warns(LabelWithoutPositivesWarning, match="No text has label 'b'"):
+        check_label_counts(sp.csr_array(np.array([[1.0, 0.0]], dtype=np.float32)), np.array(["a", "b"], dtype=object))
+
+
+def test_the_name_of_a_single_label_is_warned_of():
+    with pytest.warns(SingleLabelNameWarning) as caught:
+        check_label_counts(sp.csr_array(np.ones((1, 1), dtype=np.float32)), np.array(["spam"], dtype=object))
+    assert str(caught[0].message) == (
+        "There is one label only, 'spam'. Scorers of scikit-learn take its name for the negative one of two classes, so "
+        "that roc_auc comes out reversed. To use them, give y as an array; label_names={0: text} still says what the label is "
+        "about."
+    )
 
 
 def test_label_names_and_classes():
