@@ -563,8 +563,8 @@ def test_the_name_of_a_single_label_is_warned_of():
         check_label_counts(sp.csr_array(np.ones((1, 1), dtype=np.float32)), np.array(["spam"], dtype=object))
     assert str(caught[0].message) == (
         "There is one label only, 'spam'. Scorers of scikit-learn take its name for the negative one of two classes, so "
-        "that roc_auc comes out reversed. To use them, give y as an array; label_names={0: text} still says what the label is "
-        "about."
+        "that roc_auc comes out reversed. To use them, give y as an array; label_names={0: text} still says what the "
+        "label is about."
     )
 
 
