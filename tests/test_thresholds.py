@@ -36,7 +36,7 @@ def average_f1(targets, predicted, scoring):
 
 
 @pytest.mark.parametrize("scoring", sorted(SCORINGS))
-@settings(deadline=None)
+@settings(deadline=None, max_examples=30)
 @given(problems())
 def test_no_threshold_is_better(scoring, problem):
     targets, scores, min_labels = problem
@@ -48,7 +48,7 @@ def test_no_threshold_is_better(scoring, problem):
 
 
 @pytest.mark.parametrize("scoring", ["f1_micro", "f1_macro", "f1_weighted"])
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=30)
 @given(problems())
 def test_no_thresholds_per_label_are_better(scoring, problem):
     targets, scores, min_labels = problem
