@@ -453,11 +453,12 @@ def test_texts_in_any_container(container):
 
 
 def test_a_stream_is_read_as_far_as_it_is_needed():
-    stream = iter(["a", "b", "c", "d", None])
+    stream = iter(["a", "b", "c", "d", "e", None])
     batches = checked_batches(stream, 2)
     assert next(batches) == ["a", "b"]
     assert next(stream) == "c"  # still there
-    with pytest.raises(ValueError, match=r"^texts\[3\] is None"):
+    assert next(batches) == ["d", "e"]
+    with pytest.raises(ValueError, match=r"^texts\[4\] is None"):
         next(batches)
     with pytest.raises(ValueError, match="string object received"):
         checked_batches("fire", 2)
