@@ -55,8 +55,8 @@ class WordEmbedding(nn.Embedding):
         E, the numbers per word.
     path : str, path-like or None
         A file of vectors to start from, for the words that it has.
-    counts : ndarray of int, shape (V,)
-        How often each word is in the training data.
+    counts : ndarray of int, shape (V,), or None
+        How often each word is in the training data; None hides no word.
 
     References
     ----------
@@ -64,13 +64,13 @@ class WordEmbedding(nn.Embedding):
        Representations", TACL 2016.
     """
 
-    hiding: torch.Tensor  # (V,)
+    hiding: torch.Tensor | None  # (V,)
 
-    def __init__(self, tokenizer: Any, size: int, path: str | os.PathLike | None, counts: np.ndarray):
+    def __init__(self, tokenizer: Any, size: int, path: str | os.PathLike | None, counts: np.ndarray | None):
         super().__init__(len(tokenizer), size)
         nn.init.normal_(self.weight, std=_START)
         self.unknown = tokenizer.unk_token_id
-        hiding = torch.from_numpy(_HIDING / (_HIDING + counts)).float()
+        hiding = None if counts is None else torch.from_numpy(_HIDING / (_HIDING + counts)).float()
         self.register_buffer("hiding", hiding, persistent=False)
         if path is not None:
             rows, vectors = load_word_vectors(path, tokenizer.get_vocab(), size)
@@ -78,7 +78,7 @@ class WordEmbedding(nn.Embedding):
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         """Return the vectors (..., E) of words."""
-        if self.training:
+        if self.training and self.hiding is not None:
             ids = ids.masked_fill(torch.rand(ids.shape, device=ids.device) < self.hiding[ids], self.unknown)
         return super().forward(ids)
 
@@ -116,7 +116,7 @@ class WordLevelClassifier(NeuralTextClassifier):
         return self._network(data, word_vectors=None)
 
     def _network(self, data: TextDataset, word_vectors: str | os.PathLike | None) -> nn.Module:
-        counts = np.bincount(data.tokens.ids, minlength=len(self.tokenizer_))
+        counts = np.bincount(data.tokens.ids, minlength=len(self.tokenizer_)) if self.dropout else None
         embedding = WordEmbedding(self.tokenizer_, int(self.embedding_size), word_vectors, counts)
         return self._make_network(embedding, data)
 

@@ -134,7 +134,7 @@ class NumericLEAM(NetworkReadsNumbers, LEAMClassifier):
 
 
 class NumericCNNRNN(NetworkReadsNumbers, CNNRNNClassifier):
-    def __init__(self, *, embedding_size=8, n_filters=4, hidden_size=8, label_size=4, max_epochs=1, random_state=None):
+    def __init__(self, *, embedding_size=8, n_filters=8, hidden_size=8, label_size=4, max_epochs=1, random_state=None):
         super().__init__(
             embedding_size=embedding_size,
             n_filters=n_filters,
