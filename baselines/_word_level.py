@@ -53,10 +53,10 @@ class WordEmbedding(nn.Embedding):
         Its vocabulary of V words.
     size : int
         E, the numbers per word.
-    path : str, path-like or None
+    path : str or path-like, optional
         A file of vectors to start from, for the words that it has.
-    counts : ndarray of int, shape (V,), or None
-        How often each word is in the training data; None hides no word.
+    counts : ndarray of int, shape (V,), optional
+        How often each word is in the training data. Without them no word is hidden.
 
     References
     ----------
@@ -66,7 +66,7 @@ class WordEmbedding(nn.Embedding):
 
     hiding: torch.Tensor | None  # (V,)
 
-    def __init__(self, tokenizer: Any, size: int, path: str | os.PathLike | None, counts: np.ndarray | None):
+    def __init__(self, tokenizer: Any, size: int, path: str | os.PathLike | None = None, counts: np.ndarray | None = None):
         super().__init__(len(tokenizer), size)
         nn.init.normal_(self.weight, std=_START)
         self.unknown = tokenizer.unk_token_id
@@ -108,17 +108,14 @@ class WordLevelClassifier(NeuralTextClassifier):
         return learn_word_tokenizer(texts, self.vocabulary_size)
 
     def _make_module(self, data: TextDataset, random_state: np.random.RandomState, precision: torch.dtype) -> nn.Module:
-        return self._network(data, self.word_vectors).to(self.device_)
+        counts = np.bincount(data.tokens.ids, minlength=len(self.tokenizer_)) if self.dropout else None
+        embedding = WordEmbedding(self.tokenizer_, int(self.embedding_size), self.word_vectors, counts)
+        return self._make_network(embedding, data).to(self.device_)
 
     def _blank_module(self, encoder_config) -> nn.Module:
         nothing = sp.csr_array((1, self.n_labels_), dtype=np.float32)
         data = TextDataset(tokenize(self.tokenizer_, [""], self.max_length), nothing, np.ones(1, dtype=np.float32))
-        return self._network(data, word_vectors=None)
-
-    def _network(self, data: TextDataset, word_vectors: str | os.PathLike | None) -> nn.Module:
-        counts = np.bincount(data.tokens.ids, minlength=len(self.tokenizer_)) if self.dropout else None
-        embedding = WordEmbedding(self.tokenizer_, int(self.embedding_size), word_vectors, counts)
-        return self._make_network(embedding, data)
+        return self._make_network(WordEmbedding(self.tokenizer_, int(self.embedding_size)), data)
 
     def _make_network(self, embedding: WordEmbedding, data: TextDataset) -> nn.Module:
         """Return the network over the word vectors, as training starts with it."""

@@ -82,7 +82,7 @@ class CheckpointFile:
             part.replace(self.path)
             flush_folder(self.path.parent)
         except (OSError, RuntimeError) as error:  # torch.save raises RuntimeError while it handles an OSError
-            reason = error if isinstance(error, OSError) else error.__context__ or error
+            reason = error.__context__ if isinstance(error.__context__, OSError) else error
             raise CheckpointError(
                 f"{self.path} could not be written ({reason}). "
                 "Once it can be, the same call of fit goes on from the last checkpoint, if there is one."

@@ -352,15 +352,18 @@ class BertLamClassifier(NeuralTextClassifier):
         return self.word_share > 0 and self.n_labels_ <= _MOST_LABELS_FOR_WORDS
 
     def _prepare_to_go_on(self, data, is_part):
-        if self.pos_weight is not None:
+        module, is_weighted = self.module_, self.pos_weight is not None
+        if is_weighted:
             self._expected_threshold = EVEN
-        if self.module_.cardinality is not None and not is_part:
-            self.module_.cardinality.forget()
-        self.module_.labels_per_update = self._n_labels_per_update(self.module_.label_tokens, data)
-        self._count_labels(self.module_, data)
+        if module.cardinality is not None and (is_weighted or not is_part):
+            module.cardinality.forget()
+        n_labels = self._n_labels_per_update(module.label_tokens, data)
+        first = self.n_samples_seen_ // self.batch_size * n_labels % self.n_labels_  # known of a loaded classifier, too
+        module.restore_progress({"labels_per_update": n_labels, "first_label": first, "label_vectors": None})
+        self._count_labels(module, data)
 
     def _count_labels(self, module: LabelAttentionNetwork, data: TextDataset) -> None:
-        if module.cardinality is not None:
+        if module.cardinality is not None and self.pos_weight is None:
             module.cardinality.count(data.known_targets, data.sample_weight[data.rows])
 
     def _blank_module(self, encoder_config):

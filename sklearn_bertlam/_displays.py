@@ -12,10 +12,10 @@ from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from ._explanations import Explanation
-from ._multilabel import names_of_labels, one_column_per_label
+from ._multilabel import in_order_of_labels, names_of_labels, one_column_per_label
 from ._report import multilabel_report
 from ._thresholds import best_threshold, scored_entries
-from ._validation import Targets, check_named_targets, check_targets, in_order_of
+from ._validation import check_named_targets, check_targets
 
 _BLUE, _ORANGE, _GREEN, _GREY = "#0072b2", "#d55e00", "#009e73", "#777777"  # told apart by colour-blind eyes
 _WIDE = 20  # times the smallest number, from which on an axis is logarithmic
@@ -103,7 +103,8 @@ class ThresholdDisplay(_Display):
         """
         check_is_fitted(estimator)
         scores = estimator.predict_proba(X)
-        targets = _in_order(y, len(scores[0] if isinstance(scores, list) else scores), estimator).matrix
+        n_texts = len(scores[0] if isinstance(scores, list) else scores)
+        targets = in_order_of_labels(check_targets(y, n_texts), estimator).matrix
         n_labels = targets.shape[1]
         names = names_of_labels(estimator, n_labels)
         column = None if label is None else _column(np.arange(n_labels) if names is None else names, label)
@@ -183,13 +184,6 @@ class ThresholdDisplay(_Display):
         ax.set_title(str(self.name), parse_math=False)
         ax.legend()
         return self
-
-
-def _in_order(y: Any, n: int, estimator: Any) -> Targets:
-    """Return the targets with the columns in the order of the estimator's labels."""
-    targets = check_targets(y, n)
-    names = names_of_labels(estimator, targets.matrix.shape[1])
-    return targets if names is None else in_order_of(targets, names.tolist())
 
 
 def _column(classes: np.ndarray, label: Any) -> int:
@@ -450,7 +444,7 @@ class LabelReportDisplay(_Display):
         if train_counts is None:
             train_counts = getattr(estimator, "class_count_", None)
         predicted = estimator.predict(X)
-        targets = _in_order(y, predicted.shape[0], estimator)
+        targets = in_order_of_labels(check_targets(y, predicted.shape[0]), estimator)
         names = names_of_labels(estimator, targets.matrix.shape[1])
         names = targets.columns if names is None else names
         return cls.from_predictions(targets.matrix, predicted, label_names=names, train_counts=train_counts, ax=ax)

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.base import ClassifierMixin
 
-from ._validation import check_sample_weight, check_targets, in_order_of
+from ._validation import Targets, check_sample_weight, check_targets, in_order_of
 
 
 class MultilabelClassifierMixin(ClassifierMixin):
@@ -62,6 +62,12 @@ def names_of_labels(estimator: Any, n_labels: int) -> np.ndarray | None:
         return None
     are_numbers = classes.tolist() == list(range(n_labels))
     return None if are_numbers and not isinstance(estimator, MultilabelClassifierMixin) else classes
+
+
+def in_order_of_labels(targets: Targets, estimator: Any) -> Targets:
+    """Return the targets with their columns in the order of the labels of a fitted classifier, if it knows their names."""
+    names = names_of_labels(estimator, targets.matrix.shape[1])
+    return targets if names is None else in_order_of(targets, names.tolist())
 
 
 def one_column_per_label(scores: Any, estimator: Any, n_labels: int) -> np.ndarray:

@@ -348,6 +348,11 @@ def _from_sequence(label_names: Iterable, columns: list | None, n_labels: int) -
         raise InvalidLabelNamesError(
             f"label_names is a {type(label_names).__name__}. Pass a sequence with one name per column of y, in their order."
         )
+    index = list(getattr(label_names, "index", ())) if hasattr(label_names, "to_dict") else []  # of a Series
+    if columns is not None and index != columns and set(index) == set(columns):
+        raise InvalidLabelNamesError(
+            "label_names is a Series whose index has the columns of y in another order. Pass label_names.to_dict()."
+        )
     names = _check_label_texts(np.asarray(label_names, dtype=object).tolist())
     _check_number(len(names), n_labels)
     _check_unique(names, "label_names has {!r} more than once. Every label needs a name of its own.", InvalidLabelNamesError)

@@ -17,7 +17,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _num_samples, check_is_fitted, has_fit_parameter
 
-from ._multilabel import MultilabelClassifierMixin, names_of_labels, one_column_per_label
+from ._multilabel import MultilabelClassifierMixin, in_order_of_labels, names_of_labels, one_column_per_label
 from ._stratification import stratify
 from ._thresholds import (
     SCORINGS,
@@ -28,7 +28,7 @@ from ._thresholds import (
     f1,
     scored_entries,
 )
-from ._validation import Targets, check_label_names, check_sample_weight, check_targets, in_order_of
+from ._validation import Targets, check_label_names, check_sample_weight, check_targets
 from .exceptions import InvalidTargetError
 
 __all__ = ["MultilabelStratifiedKFold", "MultilabelStratifiedShuffleSplit", "MultilabelThresholdClassifierCV"]
@@ -315,10 +315,9 @@ class MultilabelThresholdClassifierCV(MultilabelClassifierMixin, MetaEstimatorMi
         splits = self._splits(X, targets)
         if self.cv == "prefit":
             fitted = [self.estimator]
-            if (known := names_of_labels(self.estimator, n_labels)) is not None:
-                targets = in_order_of(targets, known.tolist())
         else:
             fitted = Parallel(n_jobs=self.n_jobs)(delayed(_fit)(self.estimator, X, y, weights, train) for train, _ in splits)
+        targets = in_order_of_labels(targets, fitted[0])  # a classifier may have been fitted before, with another order
         entries, folds = self._held_out(fitted, X, targets.matrix, [test for _, test in splits])
         threshold, score = self._tune(entries), self._cross_fitted_score(entries, folds)
         self.estimator_ = _fit(self.estimator, X, y, weights) if self.refit else fitted[0]

@@ -829,6 +829,28 @@ def test_thresholds_follow_positive_weights_of_a_training_that_goes_on(make_clas
     assert clf.threshold_ == 0.5
 
 
+@pytest.mark.parametrize("way", ["fit", "partial_fit"])
+def test_numbers_of_labels_have_no_say_where_a_training_with_positive_weights_goes_on(make_classifier, way):
+    texts, y = TEXTS * 3, np.tile(np.eye(3, dtype=int), (12, 1))
+    with_counts, without = (
+        make_classifier(warm_start=True, fit_cardinality=counts, random_state=0).fit(texts, y) for counts in (True, False)
+    )
+    assert np.abs(with_counts.predict_proba(texts) - without.predict_proba(texts)).max() > 0.01
+    for clf in (with_counts, without):
+        getattr(clf.set_params(pos_weight=5.0), way)(texts, y)
+    np.testing.assert_array_equal(with_counts.predict_proba(texts), without.predict_proba(texts))
+
+
+def test_copies_go_on_as_the_original_where_label_texts_are_read_in_turn(make_classifier, tmp_path):
+    clf = make_classifier(label_names=LABELS, labels_per_update=1, batch_size=5, random_state=0).fit(TEXTS, Y)
+    clf.save(tmp_path / "model")
+    loaded = BertLamClassifier.load(tmp_path / "model", device=clf.device)
+    for _ in range(2):
+        for one in (clf, loaded):
+            one.partial_fit(TEXTS, Y)
+        np.testing.assert_array_equal(clf.predict_proba(TEXTS), loaded.predict_proba(TEXTS))
+
+
 def test_numbers_may_be_those_of_numpy(make_classifier):
     kinds = {int: np.int64, float: np.float32}
     usual = make_classifier().get_params()

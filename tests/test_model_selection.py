@@ -11,6 +11,7 @@ from sklearn.base import clone
 from sklearn.datasets import make_multilabel_classification
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, Perceptron
 from sklearn.metrics import f1_score
 from sklearn.model_selection import GridSearchCV, KFold, ShuffleSplit, StratifiedKFold, cross_val_predict, cross_val_score
@@ -222,6 +223,16 @@ def test_prefit_takes_named_columns_in_any_order():
     tuned, same = (
         MultilabelThresholdClassifierCV(fitted, cv="prefit", refit=False, per_label=True).fit(TEXTS, y)
         for y in (frame, frame[["a", "b", "c"]])
+    )
+    np.testing.assert_array_equal(tuned.threshold_, same.threshold_)
+    assert tuned.best_score_ == same.best_score_
+
+
+def test_a_classifier_that_stays_as_it_was_fitted_takes_named_columns_in_any_order():
+    frame = pd.DataFrame(Y, columns=["c", "a", "b"])
+    frozen = FrozenEstimator(BinaryRelevanceClassifier().fit(TEXTS, frame))
+    tuned, same = (
+        MultilabelThresholdClassifierCV(frozen, cv=2, per_label=True).fit(TEXTS, y) for y in (frame, frame[["a", "b", "c"]])
     )
     np.testing.assert_array_equal(tuned.threshold_, same.threshold_)
     assert tuned.best_score_ == same.best_score_

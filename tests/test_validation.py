@@ -582,9 +582,16 @@ def test_label_names_and_classes():
     assert checked({"b": "y", "a": "x"}) == (["b", "a"], ["y", "x"])
     assert checked({1: "y", 0: "x"}) == ([0, 1], ["x", "y"])
     assert checked({"b": "y", "a": "x"}, ["a", "b"]) == (["a", "b"], ["x", "y"])
+    assert checked(pd.Series({"a": "x", "b": "y"}), ["a", "b"]) == (["a", "b"], ["x", "y"])
+    assert checked(pd.Series(["x", "y"]), ["a", "b"]) == (["a", "b"], ["x", "y"])
     assert checked({"a": "Spring", "b": " spring "}) == (["a", "b"], ["a: Spring", "b:  spring "])
     assert check_classes(("a", "b")) == ["a", "b"]
     assert check_new_labels({"c": "sea", "d": "sky"}, FEW, ["a", "b"]) == (["c", "d"], ["sea", "sky"])
+
+
+def test_a_series_of_label_names_is_not_taken_in_another_order_than_its_index():
+    with pytest.raises(BertLamError, match=r"in another order. Pass label_names.to_dict\(\)"):
+        check_label_names(pd.Series({"b": "y", "a": "x"}), ["a", "b"], 2)
 
 
 def test_arrays_of_labels():
