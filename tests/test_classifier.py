@@ -842,7 +842,7 @@ def test_numbers_of_labels_have_no_say_where_a_training_with_positive_weights_go
 
 
 def test_copies_go_on_as_the_original_where_label_texts_are_read_in_turn(make_classifier, tmp_path):
-    clf = make_classifier(label_names=LABELS, labels_per_update=1, batch_size=5, random_state=0).fit(TEXTS, Y)
+    clf = make_classifier(label_names=LABELS, labels_per_update=1, batch_size=12, random_state=0).fit(TEXTS, Y)
     clf.save(tmp_path / "model")
     loaded = BertLamClassifier.load(tmp_path / "model", device=clf.device)
     for _ in range(2):
