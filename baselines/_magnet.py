@@ -235,7 +235,7 @@ class MAGNETClassifier(NeuralTextClassifier):
     Examples
     --------
     >>> from sklearn_bertlam.baselines import MAGNETClassifier
-    >>> clf = MAGNETClassifier(max_epochs=40, random_state=0)
+    >>> clf = MAGNETClassifier(max_epochs=100, random_state=0)
     >>> clf = clf.fit(["red wine", "white wine", "red car"], [[1, 1], [1, 0], [0, 1]])
     >>> clf.predict(["red wine"])
     array([[1, 1]])

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import subprocess
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +70,12 @@ def check_sizes(sizes: Sequence[int], n_documents: int) -> None:
 def portable(words: Sequence[str]) -> list[str]:
     """Leave out where on this machine files lie."""
     return [_portable(word) for word in words]
+
+
+def versions() -> str:
+    """Return the versions of what results may depend on."""
+    packages = ("torch", "scikit-learn", "transformers")
+    return ", ".join([f"Python {platform.python_version()}", *(f"{name} {metadata.version(name)}" for name in packages)])
 
 
 def _portable(word: str) -> str:

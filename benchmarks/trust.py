@@ -10,18 +10,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import sklearn
-import torch
-import transformers
 
 from . import checks, fuzz, kills, load, reproduce
 from .output import read_json, write_atomically
@@ -37,12 +32,18 @@ class Part(NamedTuple):
     measure: Callable[[], dict[str, Any]]
     rows: Callable[[dict[str, Any]], dict[str, str]]
     holds: Callable[[dict[str, Any]], bool]
+    pythons: Sequence[str] = (sys.executable,)
 
 
-def _parts(minutes: float, n_kills: int, n_fits: int) -> dict[str, Part]:
+def _parts(minutes: float, n_kills: int, n_fits: int, pythons: Sequence[str]) -> dict[str, Part]:
+    command_of_checks = f"python -m benchmarks.checks --out {_CHECKS_PAGE} --pythons {' '.join(pythons)}"
     return {
         "checks": Part(
-            f"python -m benchmarks.checks --out {_CHECKS_PAGE}", _checks, _checks_rows, lambda result: not result["failed"]
+            command_of_checks,
+            lambda: _checks(pythons, command_of_checks),
+            _checks_rows,
+            lambda result: not any(counts["failed"] for counts in result.values()),
+            pythons,
         ),
         "fuzz": Part(
             f"python -m benchmarks.fuzz --minutes {minutes:g}",
@@ -78,20 +79,27 @@ def _parts(minutes: float, n_kills: int, n_fits: int) -> dict[str, Part]:
     }
 
 
-def _checks() -> dict[str, Any]:
-    results = checks.run_checks()
-    _CHECKS_PAGE.write_text(checks.page(results), encoding="utf-8")
+def _checks(pythons: Sequence[str], command: str) -> dict[str, Any]:
+    results = checks.run_everywhere(pythons)
+    _CHECKS_PAGE.write_text(checks.page(results, command), encoding="utf-8")
     return {
-        "estimators": len(results),
-        "passed": sum(len(one.passed) for one in results.values()),
-        "excused": sum(len(one.excused) for one in results.values()),
-        "failed": sum(len(one.failed) for one in results.values()),
+        version: {
+            "estimators": len(of_estimators),
+            "passed": sum(len(one.passed) for one in of_estimators.values()),
+            "excused": sum(len(one.excused) for one in of_estimators.values()),
+            "failed": sum(len(one.failed) for one in of_estimators.values()),
+        }
+        for version, of_estimators in results.items()
     }
 
 
 def _checks_rows(result: dict[str, Any]) -> dict[str, str]:
-    outcome = f"{result['passed']} passed, {result['excused']} excused with reasons, {result['failed']} failed"
-    return {f"scikit-learn's checks on {result['estimators']} estimators": outcome}
+    return {
+        f"the checks of scikit-learn {version} on {counts['estimators']} estimators": (
+            f"{counts['passed']} passed, {counts['excused']} excused with reasons, {counts['failed']} failed"
+        )
+        for version, counts in result.items()
+    }
 
 
 def _fuzz(minutes: float) -> dict[str, Any]:
@@ -179,15 +187,19 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=5.0, help="of fuzzing")
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--fits", type=int, default=1000)
-    parser.add_argument("--parts", nargs="+", choices=list(_parts(0, 0, 0)), help="only these; all by default")
+    parser.add_argument("--parts", nargs="+", choices=list(_parts(0, 0, 0, [])), help="only these; all by default")
+    parser.add_argument(
+        "--pythons", nargs="+", default=["python"], metavar="PYTHON", help="interpreters for scikit-learn's checks"
+    )
     options = parser.parse_args()
-    parts = _parts(options.minutes, options.kills, options.fits)
+    parts = _parts(options.minutes, options.kills, options.fits, options.pythons)
     rows, all_hold = {}, True
     for name, part in parts.items():
         file = options.out / f"{name}.json"
         if not file.is_file() and name in (options.parts or parts):
             print(f"... {part.command}", flush=True)
-            write_atomically(file, {"command": part.command, "versions": _versions(), "result": part.measure()})
+            versions = "; ".join(_versions(python) for python in part.pythons)
+            write_atomically(file, {"command": part.command, "versions": versions, "result": part.measure()})
         if file.is_file():
             content = read_json(file)
             all_hold &= part.holds(content["result"])
@@ -199,11 +211,9 @@ def main() -> int:
     return 0 if all_hold else 1
 
 
-def _versions() -> str:
-    return (
-        f"Python {platform.python_version()}, torch {torch.__version__}, scikit-learn {sklearn.__version__}, "
-        f"transformers {transformers.__version__}"
-    )
+def _versions(python: str) -> str:
+    command = [python, "-c", "from benchmarks.output import versions; print(versions())"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 if __name__ == "__main__":

@@ -166,6 +166,8 @@ def check_named_targets(y, n_texts: int, label_names) -> Targets:
 def _sparse_to_csr(y) -> sp.csr_array:
     if y.ndim != 2:
         raise InvalidTargetError(f"y should be an indicator matrix of shape (n_texts, n_labels), got shape {y.shape}.")
+    if y.dtype.kind not in "biuf":
+        raise InvalidTargetError(f"y should hold only 0, 1 and NaN (unknown), got dtype {y.dtype}.")
     matrix = sp.csr_array(y, copy=True)
     matrix.sum_duplicates()
     return matrix
@@ -238,8 +240,6 @@ def _dense_to_csr(array: np.ndarray) -> sp.csr_array:
 
 
 def _check_values(matrix: sp.csr_array) -> None:
-    if matrix.dtype.kind not in "biuf":
-        raise InvalidTargetError(f"y should hold only 0, 1 and NaN (unknown), got dtype {matrix.dtype}.")
     wrong = ~((matrix.data == 0) | (matrix.data == 1) | np.isnan(matrix.data))
     if wrong.any():
         entry = int(np.argmax(wrong))

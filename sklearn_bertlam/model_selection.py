@@ -257,8 +257,8 @@ class MultilabelThresholdClassifierCV(MultilabelClassifierMixin, MetaEstimatorMi
     >>> from sklearn_bertlam.model_selection import MultilabelThresholdClassifierCV
     >>> X, Y = make_multilabel_classification(random_state=0)
     >>> clf = MultilabelThresholdClassifierCV(OneVsRestClassifier(LogisticRegression()), min_labels=1).fit(X, Y)
-    >>> clf.predict(X).sum(axis=1).min()
-    np.int64(1)
+    >>> int(clf.predict(X).sum(axis=1).min())
+    1
     """
 
     _parameter_constraints: dict = {

@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 from conftest import LABELS, TEXTS, Y
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.datasets import make_multilabel_classification
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.feature_selection import SelectKBest, chi2
@@ -117,3 +118,29 @@ def test_a_fit_that_fails_leaves_the_estimator_as_it_was():
 def test_bad_parameters(parameters):
     with pytest.raises(ValueError, match="parameter of BinaryRelevanceClassifier"):
         BinaryRelevanceClassifier(**parameters).fit(TEXTS, Y)
+
+
+class OnlyPredicts(ClassifierMixin, BaseEstimator):
+    """A classifier that decides and says nothing more: by whether the first feature is positive."""
+
+    def fit(self, X, y):
+        self.classes_ = np.unique(y)
+        return self
+
+    def predict(self, X):
+        return (X[:, 0] > 0).astype(int)
+
+
+def test_a_classifier_that_only_decides_will_do():
+    X = np.array([[1.0], [-1.0], [2.0], [-3.0]])
+    clf = BinaryRelevanceClassifier("passthrough", OnlyPredicts()).fit(X, [[1, 0], [0, 1], [1, 0], [0, 1]])
+    np.testing.assert_array_equal(clf.predict(X), [[1, 1], [0, 0], [1, 1], [0, 0]])
+    assert not hasattr(clf, "predict_proba")
+
+
+def test_a_label_that_all_or_none_have_is_certain():
+    targets = np.column_stack([Y[:, 0], np.ones(len(Y), int), np.zeros(len(Y), int)])
+    clf = BinaryRelevanceClassifier(estimator=KNeighborsClassifier(1))
+    with pytest.warns(LabelWithoutPositivesWarning):
+        clf.fit(TEXTS, targets)
+    np.testing.assert_array_equal(clf.predict_proba(TEXTS), targets)

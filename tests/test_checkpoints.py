@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from conftest import TEXTS, Y
 from skorch.callbacks import Callback
 
@@ -148,8 +149,6 @@ def test_a_folder_that_cannot_be_written_to_is_refused_before_training(make_clas
 
 
 def test_a_full_disk_leaves_the_last_checkpoint(make_classifier, tmp_path, monkeypatch):
-    import torch
-
     make_classifier(checkpoint_dir=tmp_path, **PARAMETERS).fit(TEXTS, Y)
     before = (tmp_path / "checkpoint.pt").read_bytes()
 
@@ -214,3 +213,19 @@ def test_an_interruption_while_a_checkpoint_is_written_is_reported(make_classifi
     with pytest.warns(TrainingInterruptedWarning):
         clf = make_classifier(checkpoint_dir=tmp_path, max_epochs=5).fit(TEXTS, Y)
     assert clf.predict(TEXTS).shape == Y.shape
+
+
+def test_a_checkpoint_of_another_version_is_told_from_a_damaged_one(make_classifier, tmp_path):
+    torch.save({"format": "1999"}, tmp_path / "checkpoint.pt")
+    with pytest.raises(CheckpointError, match="written by another version. Delete it"):
+        make_classifier(checkpoint_dir=tmp_path, **PARAMETERS).fit(TEXTS, Y)
+
+
+def test_a_checkpoint_that_says_less_is_of_another_training(make_classifier, tmp_path):
+    file = tmp_path / "checkpoint.pt"
+    make_classifier(checkpoint_dir=tmp_path, **PARAMETERS).fit(TEXTS, Y)
+    state = torch.load(file, weights_only=True)
+    del state["identity"]["batch_size"]
+    torch.save(state, file)
+    with pytest.raises(CheckpointError, match="batch_size was not there, now 4"):
+        make_classifier(checkpoint_dir=tmp_path, **PARAMETERS).fit(TEXTS, Y)

@@ -913,3 +913,17 @@ def test_adding_labels_draws_no_random_numbers(make_classifier):
     torch.manual_seed(0)
     clf.add_labels({"urgent": "what cannot wait"})
     assert torch.equal(torch.rand(3), expected)
+
+
+def test_a_new_label_has_the_mean_of_the_tuned_thresholds(make_classifier):
+    clf = make_classifier(label_names=LABELS, threshold="tuned", validation_fraction=0.25).fit(TEXTS, Y)
+    before = clf.threshold_
+    clf.add_labels({"fire": "fire"})
+    np.testing.assert_allclose(clf.threshold_, [*before, before.mean()])
+    assert clf.predict(TEXTS).shape == (12, 4)
+
+
+def test_thresholds_stay_at_one_half_where_no_text_with_weight_is_held_out(make_classifier):
+    clf = make_classifier(threshold="tuned", validation_fraction=0.25)
+    assert (clf.fit(TEXTS, Y).threshold_ != 0.5).any()
+    np.testing.assert_array_equal(clf.fit(TEXTS, Y, sample_weight=[1.0] + [0.0] * 11).threshold_, [0.5] * 3)

@@ -42,6 +42,9 @@ class ReadsNumbers:
     def decision_function(self, X):
         return super().decision_function(self._texts(X))
 
+    def score(self, X, y, sample_weight=None):
+        return super().score(X, as_indicator(y), sample_weight)
+
     def _texts(self, X):
         if isinstance(X, list) and X and isinstance(X[0], str):  # one public method calls another
             return X
@@ -167,6 +170,9 @@ class TunedThreshold(MultilabelThresholdClassifierCV):
 
     def fit(self, X, y, sample_weight=None):
         return super().fit(X, as_indicator(y), sample_weight=sample_weight)
+
+    def score(self, X, y, sample_weight=None):
+        return super().score(X, as_indicator(y), sample_weight)
 
 
 _ONE_DIMENSIONAL = "the check gives a one-dimensional y, which is refused: every label is a column"

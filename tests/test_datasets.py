@@ -92,6 +92,22 @@ def test_jsonl_folder_with_descriptions(folder):
     assert data.label_descriptions["x"] == "first"
 
 
+@pytest.mark.parametrize("content", ["{", "[" * 100_000, '["x"]', '{"x": 1}'], ids=["cut", "deep", "list", "number"])
+def test_unreadable_descriptions(folder, content):
+    (folder / "labels.json").write_text(content, encoding="utf-8")
+    with pytest.raises(DatasetFormatError, match=r"labels\.json: (not valid JSON|expected one object)"):
+        load_jsonl_dir(folder)
+
+
+def test_empty_lines_do_not_count_and_empty_folders_are_refused(tmp_path):
+    train = tmp_path / "train.jsonl"
+    train.write_text('\n{"text": "a", "labels": ["x"]}\n  \n', encoding="utf-8")
+    assert load_jsonl_dir(tmp_path).train.data == ["a"]
+    train.write_text("\n", encoding="utf-8")
+    with pytest.raises(DatasetFormatError, match="no document"):
+        load_jsonl_dir(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -180,6 +196,12 @@ def test_lyrl2004_files(tmp_path):
     assert data.test.target.shape == (4, 3)
     (tmp_path / "rcv1-v2.topics.qrels").write_text("CCAT 1\n", encoding="utf-8")
     with pytest.raises(DatasetFormatError, match="line 1: expected"):
+        load_rcv1_v2(tmp_path)
+    (tmp_path / "rcv1-v2.topics.qrels").write_text("\n" + topics.replace("M11 2 1\n", ""), encoding="utf-8")
+    with pytest.raises(DatasetFormatError, match="document 2 has no topic"):
+        load_rcv1_v2(tmp_path)
+    (tmp_path / "lyrl2004_tokens_train.dat").write_text("word\n" + tokens([1, 2]), encoding="utf-8")
+    with pytest.raises(DatasetFormatError, match="line 1: expected '.I'"):
         load_rcv1_v2(tmp_path)
     (tmp_path / "rcv1-v2.topics.qrels").unlink()
     with pytest.raises(DatasetNotFoundError, match="JMLR 5"):

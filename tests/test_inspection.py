@@ -94,6 +94,8 @@ def test_the_report_comes_in_many_forms(scored):
     assert json.loads(json.dumps(report.to_dict()))["n_documents"] == 300
     sparse = multilabel_report(sp.csr_array(y), scores, names, n_bootstraps=50)
     assert sparse.to_dict() == report.to_dict()
+    assert "Intervals" in str(report)
+    assert "Intervals" not in str(multilabel_report(y, scores, n_bootstraps=0))
 
 
 @pytest.mark.parametrize(
@@ -391,6 +393,8 @@ def test_unknown_entries_are_not_drawn(draw, scored):
 
 def test_histories_are_drawn(draw, make_classifier):
     clf = make_classifier(early_stopping=True, validation_fraction=0.3, max_epochs=3).fit(TEXTS, Y)
+    epochs = [{"epoch": number, "train_loss": 1 / number, "valid_loss": 1.0} for number in (1, 2, 3)]
+    assert TrainingHistoryDisplay(epochs, best_epoch=2).plot().ax_.lines[-1].get_xdata() == [2, 2]
     assert len(TrainingHistoryDisplay.from_estimator(clf).ax_.lines) in (4, 5)  # the fifth marks the best epoch
     assert len(TrainingHistoryDisplay.from_estimator(make_classifier().fit(TEXTS, Y)).ax_.lines) == 1
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 from conftest import TEXTS, Y
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.datasets import make_multilabel_classification
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
@@ -387,3 +387,40 @@ def test_the_reported_score_is_that_of_chance_on_noise():
     clf = MultilabelThresholdClassifierCV(OneVsRestClassifier(LogisticRegression()), per_label=True, cv=4).fit(X, y)
     everything = f1_score(y.ravel(), np.ones(y.size))
     assert clf.best_score_ < everything + 0.03
+
+
+class Scores(ClassifierMixin, BaseEstimator):
+    """Gives what it was told to."""
+
+    def __init__(self, scores):
+        self.scores = scores
+
+    def fit(self, X, y):
+        self.classes_ = np.arange(y.shape[1])
+        return self
+
+    def decision_function(self, X):
+        return self.scores
+
+    def predict(self, X):
+        raise NotImplementedError
+
+
+def test_a_list_of_scores_per_label_will_do():
+    scores = [np.array([3.0, 1.0, -1.0, -2.0]), np.array([-1.0, 2.0, 1.0, -3.0])]
+    y = np.array([[1, 0], [1, 1], [0, 1], [0, 0]])
+    fitted = Scores(scores).fit(None, y)
+    clf = MultilabelThresholdClassifierCV(fitted, cv="prefit", refit=False).fit(np.zeros((4, 1)), y)
+    np.testing.assert_array_equal(clf.predict(np.zeros((4, 1))), y)
+
+
+def test_a_classifier_of_other_labels_is_refused():
+    clf = MultilabelThresholdClassifierCV(Scores(np.zeros((4, 3))).fit(None, np.zeros((4, 3))), cv="prefit", refit=False)
+    with pytest.raises(ValueError, match="scores 3 labels, but y has 2 columns"):
+        clf.fit(np.zeros((4, 1)), [[1, 0], [1, 1], [0, 1], [0, 0]])
+
+
+def test_pairs_of_labels_do_not_matter_where_no_document_has_two():
+    y = np.eye(3, dtype=int)[np.arange(30) % 3]
+    for _, test in MultilabelStratifiedKFold(5, order=2).split(y, y):
+        np.testing.assert_array_equal(y[test].sum(axis=0), [2, 2, 2])

@@ -158,3 +158,40 @@ def test_threads_truncate_long_texts_alike(make_classifier):
 def test_devices_that_are_not_supported_are_refused(make_classifier, device):
     with pytest.raises(ValueError, match="not supported. Use 'auto', 'cpu' or 'cuda'"):
         make_classifier(device=device).fit(TEXTS, Y)
+
+
+def test_a_device_that_is_not_there_is_named(make_classifier, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(ValueError, match=r"device='cuda:2' but there are 2 CUDA devices"):
+        make_classifier(device="cuda:2").fit(TEXTS, Y)
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [({}, "cuda"), ({"WORLD_SIZE": "4", "LOCAL_RANK": "3"}, "cuda:1"), ({"WORLD_SIZE": "4", "LOCAL_RANK": "0"}, "cuda:0")],
+)
+def test_processes_of_a_launcher_share_the_devices(monkeypatch, environment, expected):
+    for name in ("WORLD_SIZE", "LOCAL_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert str(_runtime.resolve_device("auto")) == expected
+
+
+def test_another_c_library_makes_no_difference(make_classifier, monkeypatch):
+    expected = make_classifier().fit(TEXTS, Y).predict_proba(TEXTS)
+    monkeypatch.setattr(_runtime, "_glibc", lambda: None)
+    np.testing.assert_array_equal(make_classifier().fit(TEXTS, Y).predict_proba(TEXTS), expected)
+
+
+def test_a_processor_without_bfloat16_is_not_timed(monkeypatch):
+    monkeypatch.setattr(_runtime, "_cpu_has_bfloat16", lambda: False)
+    monkeypatch.setattr(_runtime, "_fastest_products", None)
+    _runtime._cpu_gains_from_bfloat16.cache_clear()
+    try:
+        assert _runtime.resolve_precision("auto", torch.device("cpu")) == torch.float32
+    finally:
+        _runtime._cpu_gains_from_bfloat16.cache_clear()

@@ -15,7 +15,7 @@ from conftest import LABELS, TEXTS, Y
 from sklearn.exceptions import NotFittedError
 from skorch.callbacks import Callback
 
-from sklearn_bertlam import BertLamClassifier
+from sklearn_bertlam import BertLamClassifier, _persistence
 from sklearn_bertlam._persistence import _checksum, _sha256
 from sklearn_bertlam.baselines import (
     BERTClassifier,
@@ -329,3 +329,35 @@ def test_thresholds_of_any_container_are_saved(make_classifier, tmp_path):
     clf = make_classifier(threshold=pd.Series([0.1, 0.2, 0.3])).fit(TEXTS, Y)
     clf.save(tmp_path / "saved")
     np.testing.assert_array_equal(type(clf).load(tmp_path / "saved").threshold_, [0.1, 0.2, 0.3])
+
+
+def test_an_encoder_may_be_given_as_a_path(make_classifier, tiny_encoder, tmp_path):
+    clf = make_classifier(encoder=Path(tiny_encoder)).fit(TEXTS, Y)
+    clf.save(tmp_path / "model")
+    loaded = BertLamClassifier.load(tmp_path / "model")
+    np.testing.assert_array_equal(loaded.predict_proba(TEXTS), clf.predict_proba(TEXTS))
+
+
+def test_a_save_that_cannot_be_put_in_place_leaves_the_old_one(saved, make_classifier, monkeypatch):
+    expected = BertLamClassifier.load(saved).predict_proba(TEXTS)
+    rename = Path.rename
+
+    def fail_with_the_new_one(self, target):
+        if Path(target) == saved and not self.name.endswith("-old"):
+            raise OSError(5, "Input/output error")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fail_with_the_new_one)
+    with pytest.raises(OSError, match="Input/output error"):
+        make_classifier(random_state=1).fit(TEXTS, Y).save(saved, overwrite=True)
+    assert [path.name for path in saved.parent.iterdir()] == ["model"]
+    np.testing.assert_array_equal(BertLamClassifier.load(saved).predict_proba(TEXTS), expected)
+
+
+def test_a_lack_of_memory_is_not_the_fault_of_the_folder(saved, monkeypatch):
+    def starve(*args, **kwargs):
+        raise MemoryError
+
+    monkeypatch.setattr(_persistence, "_build", starve)
+    with pytest.raises(MemoryError):
+        BertLamClassifier.load(saved)

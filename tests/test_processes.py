@@ -37,12 +37,15 @@ for name, settings in systems.items():
 """
 
 
-def announcements(n_processes):
-    """What a launcher tells each process."""
+def free_port():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(n_processes)}
+        return str(free.getsockname()[1])
+
+
+def announcements(n_processes):
+    """What a launcher tells each process."""
+    common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port(), "WORLD_SIZE": str(n_processes)}
     return [{**common, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(n_processes)]
 
 
@@ -73,9 +76,13 @@ def run(tiny_encoder, tmp_path):
             )
             for ranks in announced
         ]
-        for process in running:
-            _, errors = process.communicate(timeout=120)
-            assert process.returncode == 0, errors
+        try:
+            for process in running:
+                _, errors = process.communicate(timeout=120)
+                assert process.returncode == 0, errors
+        finally:
+            for process in running:
+                process.kill()
         return [dict(np.load(file)) for file in sorted(out.glob("*.npz"))]
 
     return run
@@ -113,13 +120,13 @@ LAUNCHERS = {
     "torchrun": "torch.distributed.run --standalone --nproc-per-node 2",
     # several processes without MPI are "multi_gpu" to accelerate, on whatever device they then find
     "accelerate": "accelerate.commands.launch --multi_gpu --num_processes 2 --num_machines 1 --mixed_precision no "
-    "--dynamo_backend no --main_process_port 0",
+    "--dynamo_backend no --main_process_port {port}",
 }
 
 
 @pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_launchers_start_two_processes_that_end_alike(run, launcher):
-    module, *options = LAUNCHERS[launcher].split()
+    module, *options = LAUNCHERS[launcher].format(port=free_port()).split()
     if importlib.util.find_spec(module.split(".")[0]) is None:
         pytest.skip(f"needs {launcher}")
     first, second = run(2, launcher=["-m", module, *options], random_state=0, max_epochs=1)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from conftest import LABELS, TEXTS, Y
 from sklearn.base import clone
+from transformers import AutoTokenizer, DistilBertConfig, DistilBertModel
 
 from sklearn_bertlam import _optimization, _runtime
 from sklearn_bertlam._quantization import InputRanges, Int8Linears, has_int8
@@ -115,3 +116,18 @@ def test_the_faster_way_is_kept(own_copy, monkeypatch):
     assert own_copy.inference_["precision"] == "float32"
     assert own_copy.inference_["f1_micro"]["float32"] == 1.0
     np.testing.assert_array_equal(own_copy.predict_proba(TEXTS), expected)
+
+
+def test_other_encoders_cannot_be_optimized(make_classifier, tiny_encoder, tmp_path):
+    tokenizer = AutoTokenizer.from_pretrained(tiny_encoder)
+    tokenizer.save_pretrained(tmp_path)
+    config = DistilBertConfig(vocab_size=len(tokenizer), dim=32, n_layers=1, n_heads=2, hidden_dim=64)
+    DistilBertModel(config).save_pretrained(tmp_path)
+    clf = make_classifier(encoder=tmp_path, max_epochs=1).fit(TEXTS, Y)
+    with pytest.raises(ValueError, match="for BERT-like encoders on a CPU, got DistilBertModel on cpu"):
+        clf.optimize_for_inference(TEXTS)
+
+
+def test_targets_of_other_labels_are_refused(own_copy):
+    with pytest.raises(InvalidTargetError, match="y has 2 columns but the classifier knows 3 labels"):
+        own_copy.optimize_for_inference(TEXTS, Y[:, :2])
