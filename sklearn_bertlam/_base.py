@@ -296,8 +296,8 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
     def save(self, folder, *, overwrite=False):
         """Write the fitted estimator to a folder, without pickle.
 
-        The folder holds JSON, the weights as safetensors and the tokenizer. It is there completely or not at all; where it
-        replaces another one and the process is killed between two renames, ``load`` names the place of the old one.
+        The folder holds JSON, the weights as safetensors and the tokenizer. If the process is killed, ``load`` finds there
+        what was saved before or what was being saved, and never a mixture.
         Parameters that JSON cannot hold, such as callbacks, are left out with a warning; ``checkpoint_dir``, ``device`` and
         what ``optimize_for_inference`` chose are of this machine and left out without one.
 
@@ -306,18 +306,21 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
         folder : str or path-like
             The folder to write.
         overwrite : bool, default=False
-            Whether to replace a folder that holds a saved classifier.
+            Whether to replace the classifier that the folder holds. Other files there stay.
 
         Raises
         ------
         FileExistsError
-            If the folder is not empty and ``overwrite`` is False, or holds files of others.
+            If the folder is not empty and ``overwrite`` is False, or holds no saved classifier but other files.
         TypeError
             If a label is neither a str nor a number.
+        ValueError
+            If a parameter is not what it may be, so that nobody could load the folder.
         """
         from ._persistence import save
 
         check_is_fitted(self)
+        self._validate_params()
         save(self, folder, overwrite)
 
     @classmethod
@@ -351,14 +354,16 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
     ):
         """Save the fitted estimator to the Hugging Face hub, with a model card.
 
-        The card tells the labels, how many texts they were learned from, the parameters, and the scores given here.
+        The card tells the labels, how many texts they were learned from, the parameters, and the scores given here. It is
+        the ``README.md`` of the repository and replaces what is there, as the other files replace those of the same name;
+        the repository's history keeps them. Of an encoder from a folder of this machine, the folder's name is shared.
 
         Parameters
         ----------
         repo_id : str
             The repository, ``"user/name"``. It is made where it is missing.
         metrics : dict of str to float, optional
-            Scores for the model card.
+            Scores for the model card, which has none without them.
         private : bool, optional
             Whether a new repository is private; by default as the account has it.
         revision : str, optional
@@ -377,6 +382,8 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
         ------
         HubError
             If the hub cannot be reached or refuses. It is an OSError.
+        TypeError
+            If ``metrics`` are no numbers.
         """
         from ._hub import push
 

@@ -19,7 +19,7 @@ from ._files import flush_folder
 from .exceptions import CheckpointError
 
 _NAME = "checkpoint.pt"
-_FORMAT = 3
+_FORMAT = 4
 _LONGEST_SHOWN = 200
 
 

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 from sklearn.metrics import precision_recall_curve
+from sklearn.pipeline import Pipeline
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from ._explanations import Explanation
 from ._multilabel import in_order_of_labels, names_of_labels, one_column_per_label
-from ._report import multilabel_report
+from ._report import in_order_of_columns, multilabel_report
 from ._thresholds import best_threshold, scored_entries
 from ._validation import check_named_targets, check_targets
 
@@ -86,7 +87,8 @@ class ThresholdDisplay(_Display):
         Parameters
         ----------
         estimator : object
-            A fitted classifier with ``predict_proba``; its ``threshold_`` is marked, where it has one for what is drawn.
+            A fitted classifier with ``predict_proba``, or a pipeline or search around one. Its ``threshold_`` is marked, and
+            the best threshold for these documents where it has none. Nothing is where every label has its own.
         X : iterable of length n
             The documents.
         y : {array-like, sparse matrix, DataFrame} of shape (n, n_labels)
@@ -108,7 +110,7 @@ class ThresholdDisplay(_Display):
         n_labels = targets.shape[1]
         names = names_of_labels(estimator, n_labels)
         column = None if label is None else _column(np.arange(n_labels) if names is None else names, label)
-        chosen = getattr(estimator, "threshold_", None)
+        chosen = getattr(_what_predicts(estimator), "threshold_", None)
         if np.ndim(chosen):
             chosen = "none" if column is None else chosen[column]
         scores = one_column_per_label(scores, estimator, n_labels)
@@ -123,7 +125,7 @@ class ThresholdDisplay(_Display):
         y_true : {array-like, sparse matrix, DataFrame} of shape (n, n_labels)
             Indicator of 0, 1 and NaN (unknown).
         y_score : array-like of shape (n, n_labels)
-            The scores.
+            The scores; those of a DataFrame may be in another order than ``y_true`` with the same names.
         column : int, optional
             The label; by default all together (micro).
         chosen : float or "none", optional
@@ -138,8 +140,9 @@ class ThresholdDisplay(_Display):
         display : ThresholdDisplay
             The drawn display.
         """
-        scores = np.asarray(y_score, dtype=np.float64)
-        truth = check_targets(y_true, len(scores)).matrix.toarray()
+        targets = check_targets(y_true, _num_samples(y_score))
+        scores = np.asarray(in_order_of_columns(y_score, targets.columns), dtype=np.float64)
+        truth = targets.matrix.toarray()
         if truth.shape != scores.shape:
             raise ValueError(f"y_true has shape {truth.shape} but y_score has {scores.shape}.")
         part = slice(None) if column is None else [column]
@@ -184,6 +187,17 @@ class ThresholdDisplay(_Display):
         ax.set_title(str(self.name), parse_math=False)
         ax.legend()
         return self
+
+
+def _what_predicts(estimator: Any) -> Any:
+    """Return the classifier in pipelines and searches."""
+    while True:
+        if hasattr(estimator, "best_estimator_"):
+            estimator = estimator.best_estimator_
+        elif isinstance(estimator, Pipeline):
+            estimator = estimator[-1]
+        else:
+            return estimator
 
 
 def _column(classes: np.ndarray, label: Any) -> int:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
-from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from ._tokens import encodable, words_of_tokens
 _CHARACTERS_AT_ONCE = 2**22
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Explanation:
     """What a classifier made of one text; W words, k labels.
 
@@ -121,7 +121,7 @@ class Explanation:
         return {name: values for name, values in known.items() if values is not None}
 
 
-def explain(estimator: Any, texts: list[str], labels: Sequence | None, influence: bool) -> list[Explanation]:
+def explain(estimator: Any, texts: list[str], labels: Any, influence: bool) -> list[Explanation]:
     """Explain the predictions of a fitted ``BertLamClassifier``; see its ``explain``."""
     columns = _columns(estimator.classes_.tolist(), labels)
     texts = [encodable(text) for text in texts]
@@ -147,17 +147,20 @@ def explain(estimator: Any, texts: list[str], labels: Sequence | None, influence
     return explanations
 
 
-def _columns(classes: list, labels: Sequence | None) -> np.ndarray:
+def _columns(classes: list, labels: Any) -> np.ndarray:
     if labels is None:
         return np.arange(len(classes))
-    labels = [labels] if isinstance(labels, (str, Integral)) else labels
-    position = {label: column for column, label in enumerate(classes)}
-    for label in labels:
-        if label not in position:
-            near = difflib.get_close_matches(str(label), map(str, classes), n=3, cutoff=0.4)
-            hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else f" There are {classes[:10]}."
-            raise ValueError(f"There is no label {label!r}.{hint}")
-    return np.array([position[label] for label in labels], dtype=np.intp)
+    labels = labels if isinstance(labels, Iterable) and not isinstance(labels, str) else [labels]
+    return np.array([_position(classes, label) for label in labels], dtype=np.intp)
+
+
+def _position(classes: list, label: Any) -> int:
+    with suppress(ValueError):  # also where the label is an array, whose comparison is no bool
+        return classes.index(label)
+    by_name = {str(known).lower(): known for known in classes}
+    near = difflib.get_close_matches(str(label).lower(), by_name, n=3, cutoff=0.4)
+    hint = f"Did you mean {' or '.join(repr(by_name[name]) for name in near)}?" if near else f"There are {classes[:10]}."
+    raise ValueError(f"There is no label {label!r}. {hint}")
 
 
 def _of_words(attention: np.ndarray, words: np.ndarray, n_words: int) -> np.ndarray:

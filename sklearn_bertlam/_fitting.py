@@ -298,7 +298,7 @@ class Fitting:
         estimator.best_epoch_ = training.best_epoch
         estimator._prepared = prepared(estimator.module_, device, precision)
         if tunes_threshold:
-            estimator._tuned_threshold = self._tune_threshold(cast("TextDataset", held_out), precision)
+            self._tune_threshold(cast("TextDataset", held_out), precision)
         if training.interrupted:
             warnings.warn(
                 f"Training was interrupted after {estimator.n_iter_} of {settings.max_epochs} epochs. "
@@ -358,10 +358,15 @@ class Fitting:
         given = self.estimator.get_params(deep=False)
         parameters = {name: describe(value) for name, value in given.items() if name not in _NO_MATTER}
         read, cut, targets = data.tokens, data.tokens.cut, data.targets
-        arrays = [read.ids, read.offsets, targets.indices, targets.indptr, targets.data]
-        arrays += [] if cut is None else [cut.ids, cut.offsets]
-        labels = {"the labels": describe(self.estimator.classes_), "their texts": describe(self.estimator._label_texts)}
-        identity = parameters | labels | {"the data": fingerprint(*arrays, data.sample_weight)}
+        texts = [read.ids, read.offsets, *([] if cut is None else [cut.ids, cut.offsets])]
+        places = [targets.indices.astype(np.int64), targets.indptr.astype(np.int64)]  # the same from every container
+        identity = parameters | {
+            "the labels": describe(self.estimator.classes_),
+            "their texts": describe(self.estimator._label_texts),
+            "X": fingerprint(*texts),
+            "y": fingerprint(*places, targets.data.astype(np.float32)),
+            "sample_weight": fingerprint(data.sample_weight),
+        }
         if saved is not None:
             file.check(saved["identity"], identity)
         return Checkpoints(file, {"identity": identity, **facts}, saved)
@@ -371,7 +376,19 @@ class Fitting:
     def _tunes_threshold(self) -> bool:
         return isinstance(self.estimator.threshold, str) and self.estimator.threshold == "tuned"
 
-    def _tune_threshold(self, held_out: TextDataset, precision: torch.dtype) -> np.ndarray:
+    def _tune_threshold(self, held_out: TextDataset, precision: torch.dtype) -> None:
+        estimator = self.estimator
+        estimator._tuned_threshold = np.full(estimator.n_labels_, EVEN)
+        try:
+            estimator._tuned_threshold = self._best_thresholds(held_out, precision)
+        except KeyboardInterrupt:
+            warnings.warn(
+                "Tuning the threshold was interrupted: it is one half. The estimator can be used.",
+                TrainingInterruptedWarning,
+                stacklevel=6,
+            )
+
+    def _best_thresholds(self, held_out: TextDataset, precision: torch.dtype) -> np.ndarray:
         import torch
 
         from ._prediction import predict_scores

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 from ._model_card import model_card
 from ._persistence import FILES, save
-from .exceptions import HubError, first_line
+from .exceptions import HubError
 
 
 def push(
@@ -25,6 +26,7 @@ def push(
     """Save an estimator to a repository with a model card, and return the address of the commit."""
     from huggingface_hub import HfApi
 
+    estimator = _without_paths(estimator)
     with tempfile.TemporaryDirectory() as parent:
         folder = Path(parent) / "model"
         save(estimator, folder, overwrite=False)
@@ -36,7 +38,7 @@ def push(
                 api.create_branch(repo_id, branch=revision, exist_ok=True)
             commit = api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message=commit_message, revision=revision)
         except Exception as error:  # whatever the network stack of the hub client raises
-            raise HubError(f"{repo_id!r} could not be written to the hub: {first_line(error)}") from error
+            raise HubError(f"{repo_id!r} could not be written to the hub: {_said_by(error)}") from error
     return str(commit.commit_url)
 
 
@@ -49,4 +51,21 @@ def pull(repo_id: str, *, revision: str | None, token: str | bool | None, local_
             repo_id, revision=revision, local_files_only=local_files_only, allow_patterns=sorted(FILES)
         )
     except Exception as error:  # whatever the network stack of the hub client raises
-        raise HubError(f"{repo_id!r} could not be had from the hub: {first_line(error)}") from error
+        raise HubError(f"{repo_id!r} could not be had from the hub: {_said_by(error)}") from error
+
+
+def _said_by(error: Exception) -> str:
+    """Return what an error of the hub says, which has advice in its later lines."""
+    return " ".join(str(error).split())[:500] or type(error).__name__
+
+
+def _without_paths(estimator: Any) -> Any:
+    """Return the same estimator with the name of its encoder's folder in place of where that lies on this machine."""
+    encoder = os.fspath(getattr(estimator, "encoder", None) or "")
+    if not (os.path.isdir(encoder) or os.path.isabs(encoder) or encoder.startswith(".")):
+        return estimator
+    shared = object.__new__(type(estimator))
+    shared.__dict__.update(estimator.__dict__)
+    shared.encoder = os.path.basename(os.path.realpath(encoder))
+    shared._built_with = estimator._built_with | {"encoder": shared.encoder}
+    return shared

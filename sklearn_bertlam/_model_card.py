@@ -33,7 +33,7 @@ def model_card(estimator: Any, repo_id: str, metrics: Mapping[str, float] | None
         "The threshold is the probability above which `predict` gives a label.",
         _labels(estimator),
         "## Parameters",
-        "\n".join(f"- `{key}`: `{value!r:.200}`" for key, value in _parameters(estimator).items()),
+        "\n".join(f"- `{key}`: `{_code(value)}`" for key, value in _parameters(estimator).items()),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -41,7 +41,7 @@ def model_card(estimator: Any, repo_id: str, metrics: Mapping[str, float] | None
 def _header(estimator: Any) -> str:
     lines = ["library_name: sklearn-bertlam", "pipeline_tag: text-classification", "tags:", "- multi-label", "- sklearn"]
     encoder = getattr(estimator, "encoder", None)
-    if encoder is not None and os.fspath(encoder).count("/") == 1 and not os.path.exists(encoder):
+    if encoder is not None and os.fspath(encoder).count("/") == 1:  # no path, see push
         name = os.fspath(encoder).partition("@")[0]  # the hub knows no revision here
         lines.append(f"base_model: {json.dumps(name)}")
     return "\n".join(["---", *lines, "---"])
@@ -49,10 +49,12 @@ def _header(estimator: Any) -> str:
 
 def _parameters(estimator: Any) -> dict[str, Any]:
     """Return the parameters without what is about the machine that the estimator was fitted on."""
-    parameters = {name: value for name, value in estimator.get_params(deep=False).items() if name not in OF_THIS_MACHINE}
-    if os.path.isdir(parameters.get("encoder") or ""):
-        parameters["encoder"] = os.path.basename(os.path.realpath(parameters["encoder"]))
-    return parameters
+    return {name: value for name, value in estimator.get_params(deep=False).items() if name not in OF_THIS_MACHINE}
+
+
+def _code(value: Any) -> str:
+    """Return a value as it stands in Python, which does not end the code that it is set as."""
+    return f"{value!r:.200}".replace("`", "'")
 
 
 def _module(estimator: Any) -> str:
@@ -63,7 +65,11 @@ def _module(estimator: Any) -> str:
 def _scores(metrics: Mapping[str, float] | None) -> str:
     if not metrics:
         return "None were given."
-    return _table(("metric", "value"), [(str(name), f"{value:.4g}") for name, value in metrics.items()])
+    try:
+        rows: list[tuple[str, ...]] = [(str(name), f"{float(value):.4g}") for name, value in metrics.items()]
+    except (AttributeError, TypeError, ValueError) as error:
+        raise TypeError(f"metrics should be a dict of names to numbers, got {metrics!r:.200}.") from error
+    return _table(("metric", "value"), rows)
 
 
 def _labels(estimator: Any) -> str:

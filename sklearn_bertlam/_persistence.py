@@ -22,7 +22,6 @@ import tempfile
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
-from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +34,7 @@ FORMAT = 1
 _CONFIG, _WEIGHTS, _ENCODER = "estimator.json", "model.safetensors", "encoder.json"
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
 FILES = {_CONFIG, _WEIGHTS, _ENCODER, *_TOKENIZER}
+_SAVING = ".saving-"
 _FILES_OF_A_HUB = {"README.md", ".gitattributes"}
 OF_THIS_MACHINE = {"checkpoint_dir", "device"}  # parameters that a folder neither holds nor sets
 _FACTS = (
@@ -53,69 +53,97 @@ _FACTS = (
 
 
 def save(estimator: Any, folder: str | os.PathLike, overwrite: bool) -> None:
-    """Write a fitted estimator to a folder, which is there completely or not at all."""
+    """Write a fitted estimator to a folder, which at any moment can be loaded as what it was or as what it will be.
+
+    The files are written to a folder of their own in there, ``estimator.json`` last, and then moved to where they belong,
+    ``estimator.json`` last again. So the former folder counts if and only if it holds an ``estimator.json``.
+    """
     target = Path(folder).resolve()
     if target.exists() and not target.is_dir():
         raise FileExistsError(f"{target} is a file. Give the name of a folder.")
-    there = {file.name for file in target.iterdir()} if target.is_dir() else set()
+    is_new = not target.is_dir()
+    if not is_new:
+        _finish(target)
+        _check_that_it_may_be_written(target, overwrite)
+    target.mkdir(parents=True, exist_ok=True)
+    try:
+        _write(estimator, Path(tempfile.mkdtemp(prefix=_SAVING, dir=target)))
+    except BaseException:
+        _finish(target)
+        if is_new:
+            target.rmdir()
+        raise
+    _finish(target)
+
+
+def _check_that_it_may_be_written(target: Path, overwrite: bool) -> None:
+    there = sorted(file.name for file in target.iterdir())
     if there and not overwrite:
         raise FileExistsError(f"The folder {target} is not empty. Give another one, or use overwrite=True to replace it.")
-    others = sorted(there - FILES - _FILES_OF_A_HUB)
-    if others or (there and _CONFIG not in there):
+    if there and _CONFIG not in there:
         raise FileExistsError(
-            f"overwrite=True replaces a saved classifier, but {target} holds other files, which it would delete: "
-            f"{', '.join(others[:5] or sorted(there))}. Give another folder."
+            f"overwrite=True replaces a saved classifier, but {target} holds other files: {', '.join(there[:5])}. "
+            "Give another folder."
         )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    try:
-        _write(estimator, part)
-        _put_in_place(part, target)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-    flush_folder(target.parent)
 
 
 def _write(estimator: Any, folder: Path) -> None:
     from safetensors.torch import save_file
 
     config = _config(estimator)
-    save_file(_weights(estimator.module_), folder / _WEIGHTS)
     texts = _plain_tokenizer(estimator.tokenizer_)
     encoder = _encoder_config(estimator.module_)
     if encoder is not None:
         texts[_ENCODER] = encoder
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
+    save_file(_weights(estimator.module_), folder / _WEIGHTS)
+    (folder / _WEIGHTS).chmod((folder / _TOKENIZER[0]).stat().st_mode)  # safetensors does not ask the umask
     config["files"] = {file.name: _sha256(file) for file in sorted(folder.iterdir())}
     config["checksum"] = _checksum(config)
-    (folder / _CONFIG).write_text(json.dumps(config, indent=1), encoding="utf-8")
+    unfinished = folder / f"{_CONFIG}.part"
+    unfinished.write_text(json.dumps(config, indent=1), encoding="utf-8")
     for file in folder.iterdir():
-        file.chmod(0o644)
         with file.open("r+b") as stream:
             os.fsync(stream.fileno())
-    folder.chmod(0o755)
+    unfinished.rename(folder / _CONFIG)
     flush_folder(folder)
+
+
+def _finish(target: Path) -> None:
+    """Move what was saved completely to its place, and remove what was not."""
+    for part in target.glob(f"{_SAVING}*"):
+        if (part / _CONFIG).is_file():
+            files = set(json.loads((part / _CONFIG).read_text(encoding="utf-8"))["files"])
+            for name in FILES - files - {_CONFIG}:
+                (target / name).unlink(missing_ok=True)
+            for name in FILES & files:
+                if (part / name).is_file():  # else it was moved before the save was killed
+                    (part / name).replace(target / name)
+            flush_folder(target)
+            (part / _CONFIG).replace(target / _CONFIG)
+        shutil.rmtree(part, ignore_errors=True)
+    flush_folder(target)
+
+
+class _Folder:
+    """A saved estimator, some of whose files a save that was killed may have left where it wrote them."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        parts = path.glob(f"{_SAVING}*") if path.is_dir() else []
+        self.unfinished = next((part for part in parts if (part / _CONFIG).is_file()), None)
+
+    def __truediv__(self, name: str) -> Path:
+        if self.unfinished is not None and (self.unfinished / name).is_file():
+            return self.unfinished / name
+        return self.path / name
 
 
 def _checksum(config: Mapping[str, Any]) -> str:
     """Return the hash of what ``estimator.json`` holds besides it."""
     content = {name: value for name, value in config.items() if name != "checksum"}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _put_in_place(part: Path, target: Path) -> None:
-    if not target.is_dir():
-        part.rename(target)
-        return
-    old = part.with_name(part.name + "-old")
-    target.rename(old)
-    try:
-        part.rename(target)
-    except BaseException:
-        old.rename(target)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _config(estimator: Any) -> dict[str, Any]:
@@ -190,7 +218,7 @@ def load(cls: type, folder: str | os.PathLike, device: str) -> Any:
     """Return the estimator of a class that a folder holds."""
     from ._runtime import is_out_of_memory, resolve_device
 
-    source, resolved = Path(folder), str(resolve_device(device))
+    source, resolved = _Folder(Path(folder)), str(resolve_device(device))
     config = _read_config(source, cls)
     _check_files(source, config)
     try:
@@ -202,31 +230,29 @@ def load(cls: type, folder: str | os.PathLike, device: str) -> Any:
         raise _unreadable(source, f"{type(error).__name__}: {reason:.300}") from error
 
 
-def _read_config(source: Path, cls: type) -> dict[str, Any]:
-    if not source.is_dir():
-        left = sorted(str(old) for old in source.absolute().parent.glob(f".{escape(source.name)}-*-old"))
-        rescued = f" A save that was killed has left the classifier from before it in {left[-1]}." if left else ""
-        raise SavedModelError(f"There is no folder {source}. Give the one that save() has written.{rescued}")
+def _read_config(source: _Folder, cls: type) -> dict[str, Any]:
+    if not source.path.is_dir():
+        raise SavedModelError(f"There is no folder {source.path}. Give the one that save() has written.")
     try:
         config = json.loads((source / _CONFIG).read_text(encoding="utf-8"))
         saved_format, name, is_whole = config["format"], config["class"], config.get("checksum") == _checksum(config)
     except FileNotFoundError as error:
-        raise SavedModelError(f"The folder {source} has no {_CONFIG}. It was not written by save().") from error
+        raise SavedModelError(f"The folder {source.path} has no {_CONFIG}. It was not written by save().") from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise _unreadable(source, f"{_CONFIG} was not written by save(), or is damaged") from error
     if not isinstance(saved_format, int) or saved_format > FORMAT:
         raise SavedModelError(
-            f"{source} has format {saved_format!r}, written by version {config.get('version')!r}, but this version reads "
-            f"formats up to {FORMAT}. Update sklearn-bertlam."
+            f"{source.path} has format {saved_format!r}, written by version {config.get('version')!r}, but this version "
+            f"reads formats up to {FORMAT}. Update sklearn-bertlam."
         )
     if name != cls.__name__:
-        raise SavedModelError(f"{source} holds a {name}. Load it with {name}.load.")
+        raise SavedModelError(f"{source.path} holds a {name}. Load it with {name}.load.")
     if not is_whole:
         raise _unreadable(source, f"{_CONFIG} is not the file that was saved: changed")
     return config
 
 
-def _check_files(source: Path, config: dict[str, Any]) -> None:
+def _check_files(source: _Folder, config: dict[str, Any]) -> None:
     known = FILES - {_CONFIG}
     hashes = config.get("files")
     if not isinstance(hashes, dict) or not {_WEIGHTS, *_TOKENIZER} <= set(hashes) <= known:
@@ -236,12 +262,13 @@ def _check_files(source: Path, config: dict[str, Any]) -> None:
             raise SavedModelError(f"{source / name} is missing. Copy the whole folder, or save again.")
         if _sha256(source / name) != expected:
             raise _unreadable(source, f"{name} is not the file that was saved: truncated or changed")
-    others = sorted(file.name for file in source.iterdir() if file.name not in FILES | _FILES_OF_A_HUB)
+    there = {file.name for file in source.path.iterdir() if not file.name.startswith(_SAVING)}
+    others = sorted(there - FILES - _FILES_OF_A_HUB)
     if others:
-        warnings.warn(f"{source} holds files that are not read: {', '.join(others)}.", UserWarning, stacklevel=4)
+        warnings.warn(f"{source.path} holds files that are not read: {', '.join(others)}.", UserWarning, stacklevel=4)
 
 
-def _build(cls: type, source: Path, config: dict[str, Any], device: str, resolved_device: str) -> Any:
+def _build(cls: type, source: _Folder, config: dict[str, Any], device: str, resolved_device: str) -> Any:
     from safetensors.torch import load_file
 
     from ._validation import object_array
@@ -314,7 +341,11 @@ def _weights(module: Any) -> dict[str, Any]:
 
 
 def _encoder_config(module: Any) -> str | None:
-    return None if module.encoder is None else module.encoder.config.to_json_string(use_diff=False)
+    if module.encoder is None:
+        return None
+    config = json.loads(module.encoder.config.to_json_string(use_diff=False))
+    config.pop("_name_or_path", None)  # where it lay on this machine
+    return json.dumps(config, indent=1)
 
 
 def _plain_tokenizer(tokenizer: Any) -> dict[str, str]:
@@ -341,5 +372,5 @@ def _sha256(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _unreadable(source: Path, reason: str) -> SavedModelError:
-    return SavedModelError(f"{source} cannot be loaded: {reason}. Save the estimator again.")
+def _unreadable(source: _Folder, reason: str) -> SavedModelError:
+    return SavedModelError(f"{source.path} cannot be loaded: {reason}. Save the estimator again.")

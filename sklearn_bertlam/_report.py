@@ -187,11 +187,14 @@ def multilabel_report(
     return MultilabelReport(metrics, intervals, _per_label(truth, predicted, names), confidence, len(truth))
 
 
+def in_order_of_columns(y_score, names: list | None) -> Any:
+    """Return scores, those of a DataFrame in the order of its columns' names."""
+    is_named = names is not None and hasattr(y_score, "columns") and set(y_score.columns) == set(names)
+    return y_score[names] if is_named else y_score
+
+
 def _check_scores(y_score, names: list) -> np.ndarray:
-    """Return the scores, those of a DataFrame in the order of its columns' names."""
-    if hasattr(y_score, "columns") and set(y_score.columns) == set(names):
-        y_score = y_score[names]
-    scores = np.asarray(y_score, dtype=np.float64)
+    scores = np.asarray(in_order_of_columns(y_score, names), dtype=np.float64)
     if scores.ndim != 2:
         raise ValueError(f"y_score should have shape (n, n_labels), got {scores.shape}.")
     if not ((scores >= 0) & (scores <= 1)).all():

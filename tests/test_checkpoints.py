@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 import torch
 from conftest import TEXTS, Y
 from skorch.callbacks import Callback
@@ -123,8 +124,9 @@ def test_other_trainings_are_refused(make_classifier, tmp_path):
     make_classifier(checkpoint_dir=tmp_path, **PARAMETERS).fit(TEXTS, Y)
     with pytest.raises(CheckpointError, match="max_epochs was 4, now 5. Use another checkpoint_dir"):
         make_classifier(checkpoint_dir=tmp_path, **(PARAMETERS | {"max_epochs": 5})).fit(TEXTS, Y)
-    with pytest.raises(CheckpointError, match="the data was"):
-        make_classifier(checkpoint_dir=tmp_path, **PARAMETERS).fit(TEXTS[::-1], Y)
+    for name, data in {"X": (TEXTS[::-1], Y), "y": (TEXTS, Y[::-1]), "sample_weight": (TEXTS, Y, np.arange(12))}.items():
+        with pytest.raises(CheckpointError, match=rf"another training: {name} was \w+, now \w+\. Use"):
+            make_classifier(checkpoint_dir=tmp_path, **PARAMETERS).fit(*data)
     with pytest.raises(ValueError, match="warm_start"):
         clf = make_classifier(warm_start=True).fit(TEXTS, Y)
         clf.set_params(checkpoint_dir=tmp_path).fit(TEXTS, Y)
@@ -175,7 +177,9 @@ def test_other_labels_are_another_training(make_classifier, tmp_path):
 
 def test_the_same_said_otherwise_is_the_same_training(make_classifier, tiny_encoder, tmp_path):
     first = make_classifier(checkpoint_dir=tmp_path, label_names=("a", "b", "c"), encoder=Path(tiny_encoder)).fit(TEXTS, Y)
-    again = make_classifier(checkpoint_dir=tmp_path, label_names=["a", "b", "c"], encoder=str(tiny_encoder)).fit(TEXTS, Y)
+    again = make_classifier(checkpoint_dir=tmp_path, label_names=["a", "b", "c"], encoder=str(tiny_encoder)).fit(
+        pd.Series(TEXTS), sp.csc_array(Y.astype(np.int8))
+    )
     np.testing.assert_array_equal(again.predict_proba(TEXTS), first.predict_proba(TEXTS))
 
 

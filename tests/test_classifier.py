@@ -20,7 +20,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.metrics import f1_score, get_scorer, roc_auc_score
 from skorch.callbacks import Callback, EarlyStopping
 
-from sklearn_bertlam import BertLamClassifier, _net, _text_encoder
+from sklearn_bertlam import BertLamClassifier, _fitting, _net, _text_encoder
 from sklearn_bertlam._initialisation import scorers_by_cosine
 from sklearn_bertlam.baselines import FrozenEncoderClassifier
 from sklearn_bertlam.datasets import load_support_requests
@@ -927,3 +927,17 @@ def test_thresholds_stay_at_one_half_where_no_text_with_weight_is_held_out(make_
     clf = make_classifier(threshold="tuned", validation_fraction=0.25)
     assert (clf.fit(TEXTS, Y).threshold_ != 0.5).any()
     np.testing.assert_array_equal(clf.fit(TEXTS, Y, sample_weight=[1.0] + [0.0] * 11).threshold_, [0.5] * 3)
+
+
+def test_interrupted_tuning_keeps_what_was_trained(make_classifier, monkeypatch):
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    clf = make_classifier(threshold="tuned", validation_fraction=0.25)
+    expected = clf.fit(TEXTS, Y).predict_proba(TEXTS)
+    monkeypatch.setattr(_fitting, "cautious_thresholds", interrupt)
+    with pytest.warns(TrainingInterruptedWarning, match="Tuning the threshold was interrupted") as warnings:
+        clf.fit(TEXTS, Y)
+    assert warnings[0].filename == __file__
+    np.testing.assert_array_equal(clf.predict_proba(TEXTS), expected)
+    np.testing.assert_array_equal(clf.predict(TEXTS), expected > 0.5)

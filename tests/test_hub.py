@@ -188,3 +188,29 @@ def test_the_model_card_links_the_encoder_of_the_hub(hub, make_classifier):
     clf.push_to_hub(REPO, token="secret")
     card = list(hub.commits.values())[-1]["README.md"].decode()
     assert '\nbase_model: "someone/model"\n---\n' in card
+
+
+def test_no_path_of_this_machine_is_shared(hub, make_classifier, tiny_encoder, tmp_path):
+    clf = make_classifier(label_names=["`</a>`", "b", "c"]).fit(TEXTS, Y)
+    clf.push_to_hub(REPO, token="secret")
+    files = list(hub.commits.values())[-1]
+    assert not [name for name, content in files.items() if str(tiny_encoder).encode() in content]
+    (names,) = [line for line in files["README.md"].decode().splitlines() if line.startswith("- `label_names`: `")]
+    assert names.count("`") == 4  # a name does not end the code
+    assert clf.encoder == tiny_encoder
+    pulled = BertLamClassifier.from_hub(REPO, device="cpu")
+    pulled.set_params(encoder="../models/encoder").push_to_hub(REPO, token="secret")
+    card = list(hub.commits.values())[-1]["README.md"].decode()
+    assert "base_model" not in card and "models" not in card
+
+
+def test_advice_of_the_hub_is_passed_on(hub):
+    with pytest.raises(HubError, match="Make sure you are authenticated|make sure you are authenticated"):
+        BertLamClassifier.from_hub("no/such", token=False)
+
+
+@pytest.mark.parametrize("metrics", [{"f1": "high"}, {"f1": None}, [0.5]])
+def test_metrics_that_are_no_numbers(hub, make_classifier, metrics):
+    with pytest.raises(TypeError, match="metrics should be a dict of names to numbers"):
+        make_classifier().fit(TEXTS, Y).push_to_hub(REPO, metrics=metrics, token="secret")
+    assert not hub.commits

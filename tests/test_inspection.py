@@ -17,7 +17,9 @@ from sklearn import metrics
 from sklearn.datasets import make_multilabel_classification
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
 from sklearn.multioutput import MultiOutputClassifier
+from sklearn.pipeline import Pipeline
 
 from sklearn_bertlam.exceptions import InvalidTargetError
 from sklearn_bertlam.inspection import (
@@ -232,8 +234,16 @@ def test_unknown_labels_are_answered_with_near_ones(explained, make_classifier):
     assert make_classifier().fit(TEXTS, Y).explain(["fire"], labels=1)[0].labels == [1]
     with pytest.raises(ValueError, match="There is no label 'printr'. Did you mean 'printer'"):
         explained.explain(["fire"], labels=["printr"])
+    with pytest.raises(ValueError, match="There is no label 'PRINTER'. Did you mean 'printer'"):
+        explained.explain(["fire"], labels="PRINTER")
+    with pytest.raises(ValueError, match=r"There is no label \['printer'\]. Did you mean 'printer'"):
+        explained.explain(["fire"], labels=[["printer"]])
     with pytest.raises(ValueError, match="not fitted"):
         make_classifier().explain(["fire"])
+    numbered = make_classifier().fit(TEXTS, pd.DataFrame(Y, columns=[1.5, 2.5, 3.5]))
+    assert numbered.explain(["fire"], labels=2.5)[0].labels == [2.5]
+    with pytest.raises(ValueError, match=r"There is no label '1.5'. Did you mean 1\.5"):
+        numbered.explain(["fire"], labels="1.5")
 
 
 def test_pages_escape_what_they_show(make_classifier, tmp_path):
@@ -355,6 +365,19 @@ def test_no_threshold_is_marked_where_every_label_has_its_own(draw, explained):
     clf = copy.copy(explained).set_params(threshold=[0.1, 0.2, 0.3])
     assert ThresholdDisplay.from_estimator(clf, TEXTS, Y).chosen is None
     assert ThresholdDisplay.from_estimator(clf, TEXTS, Y, label="invoice").chosen == 0.2
+
+
+def test_the_classifier_in_a_search_or_pipeline_has_the_threshold(draw, make_classifier):
+    pipeline = Pipeline([("clf", make_classifier(threshold=0.3))])
+    search = GridSearchCV(pipeline, {"clf__max_epochs": [0]}, cv=2, scoring="f1_micro").fit(TEXTS, Y)
+    for estimator in (search, search.best_estimator_):
+        assert ThresholdDisplay.from_estimator(estimator, TEXTS, Y).chosen == 0.3
+
+
+def test_scores_may_have_their_columns_in_any_order(draw, explained):
+    y, scores = pd.DataFrame(Y, columns=LABELS), pd.DataFrame(explained.predict_proba(TEXTS), columns=LABELS)
+    expected = ThresholdDisplay.from_predictions(y, scores)
+    np.testing.assert_array_equal(ThresholdDisplay.from_predictions(y, scores[LABELS[::-1]]).f1, expected.f1)
 
 
 def test_displays_take_columns_in_any_order(draw, explained):

@@ -1,10 +1,12 @@
 """Saved estimators: the same predictions, and nothing read that should not be."""
 
+import copy
 import json
 import os
 import pickle
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,7 @@ from sklearn.exceptions import NotFittedError
 from skorch.callbacks import Callback
 
 from sklearn_bertlam import BertLamClassifier, _persistence
-from sklearn_bertlam._persistence import _checksum, _sha256
+from sklearn_bertlam._persistence import FILES, _checksum, _sha256
 from sklearn_bertlam.baselines import (
     BERTClassifier,
     CNNRNNClassifier,
@@ -134,10 +136,72 @@ def test_folders_are_not_replaced_by_accident(saved, make_classifier):
         make_classifier().save(saved.parent / "other")
 
 
-def test_what_a_killed_save_has_left_is_named(saved):
-    saved.rename(saved.with_name(f".{saved.name}-x1-old"))
-    with pytest.raises(SavedModelError, match=rf"no folder.*before it in .*\.{saved.name}-x1-old"):
-        BertLamClassifier.load(saved)
+@pytest.mark.parametrize("n_moves", range(6))
+def test_a_save_that_is_killed_when_all_is_written_counts(saved, make_classifier, monkeypatch, n_moves):
+    class Killed(BaseException):
+        pass
+
+    moves, replace = iter(range(6)), Path.replace
+
+    def replace_until_killed(self, target):
+        if next(moves) == n_moves:
+            raise Killed
+        return replace(self, target)
+
+    clf = make_classifier(random_state=1).fit(TEXTS, Y)
+    with monkeypatch.context() as patch, pytest.raises(Killed) if n_moves < 5 else nullcontext():
+        patch.setattr(Path, "replace", replace_until_killed)
+        clf.save(saved, overwrite=True)
+    np.testing.assert_array_equal(BertLamClassifier.load(saved).predict_proba(TEXTS), clf.predict_proba(TEXTS))
+    other = make_classifier(random_state=2).fit(TEXTS, Y)
+    other.save(saved, overwrite=True)
+    np.testing.assert_array_equal(BertLamClassifier.load(saved).predict_proba(TEXTS), other.predict_proba(TEXTS))
+    assert {path.name for path in saved.iterdir()} == FILES
+
+
+def test_a_save_that_is_killed_before_does_not_count(saved, make_classifier):
+    expected = BertLamClassifier.load(saved).predict_proba(TEXTS)
+    (saved / ".saving-x").mkdir()
+    (saved / ".saving-x" / "model.safetensors").touch()
+    np.testing.assert_array_equal(BertLamClassifier.load(saved).predict_proba(TEXTS), expected)
+    make_classifier(random_state=1).fit(TEXTS, Y).save(saved, overwrite=True)
+    assert {path.name for path in saved.iterdir()} == FILES
+
+
+def test_a_folder_that_is_there_stays_the_same_folder(saved, make_classifier, tmp_path, monkeypatch):
+    """It may be the working directory, or where a disk is mounted."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    clf = make_classifier().fit(TEXTS, Y)
+    clf.save(".")
+    clf.save(".", overwrite=True)
+    np.testing.assert_array_equal(BertLamClassifier.load(".").predict_proba(TEXTS), clf.predict_proba(TEXTS))
+
+
+def test_who_may_read_a_saved_classifier_is_for_the_umask_to_say(make_classifier, tmp_path):
+    before = os.umask(0o027)
+    try:
+        make_classifier().fit(TEXTS, Y).save(tmp_path / "model")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "model").stat().st_mode & 0o777 == 0o750
+    assert {file.stat().st_mode & 0o777 for file in (tmp_path / "model").iterdir()} == {0o640}
+
+
+def test_files_of_one_kind_of_network_do_not_stay_with_another(make_classifier, tmp_path):
+    make_classifier().fit(TEXTS, Y).save(tmp_path / "model")
+    (tmp_path / "model" / "README.md").write_text("mine")
+    TextCNNClassifier(**WORDS, n_filters=4).fit(TEXTS, Y).save(tmp_path / "model", overwrite=True)
+    assert {file.name for file in (tmp_path / "model").iterdir()} == FILES - {"encoder.json"} | {"README.md"}
+
+
+def test_what_nobody_could_load_is_not_saved(saved, make_classifier):
+    expected = BertLamClassifier.load(saved).predict_proba(TEXTS)
+    clf = make_classifier().fit(TEXTS, Y)
+    for wrong in ({"threshold": 1.5}, {"batch_size": -1}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            copy.copy(clf).set_params(**wrong).save(saved, overwrite=True)
+    np.testing.assert_array_equal(BertLamClassifier.load(saved).predict_proba(TEXTS), expected)
 
 
 def test_a_save_that_fails_leaves_nothing_behind(saved, make_classifier, monkeypatch):
@@ -320,7 +384,9 @@ def test_only_saved_classifiers_are_overwritten(saved, make_classifier, tmp_path
     assert (tmp_path / "notes.txt").read_text() == "mine"
     link = saved.parent / "link"
     link.symlink_to(saved, target_is_directory=True)
+    (saved / "notes.txt").write_text("mine as well")
     clf.save(link, overwrite=True)
+    assert (saved / "notes.txt").read_text() == "mine as well"
     assert {file.name for file in link.parent.iterdir()} == {"link", "model", "notes.txt"}
     assert link.is_symlink()
 
@@ -336,22 +402,6 @@ def test_an_encoder_may_be_given_as_a_path(make_classifier, tiny_encoder, tmp_pa
     clf.save(tmp_path / "model")
     loaded = BertLamClassifier.load(tmp_path / "model")
     np.testing.assert_array_equal(loaded.predict_proba(TEXTS), clf.predict_proba(TEXTS))
-
-
-def test_a_save_that_cannot_be_put_in_place_leaves_the_old_one(saved, make_classifier, monkeypatch):
-    expected = BertLamClassifier.load(saved).predict_proba(TEXTS)
-    rename = Path.rename
-
-    def fail_with_the_new_one(self, target):
-        if Path(target) == saved and not self.name.endswith("-old"):
-            raise OSError(5, "Input/output error")
-        return rename(self, target)
-
-    monkeypatch.setattr(Path, "rename", fail_with_the_new_one)
-    with pytest.raises(OSError, match="Input/output error"):
-        make_classifier(random_state=1).fit(TEXTS, Y).save(saved, overwrite=True)
-    assert [path.name for path in saved.parent.iterdir()] == ["model"]
-    np.testing.assert_array_equal(BertLamClassifier.load(saved).predict_proba(TEXTS), expected)
 
 
 def test_a_lack_of_memory_is_not_the_fault_of_the_folder(saved, monkeypatch):
