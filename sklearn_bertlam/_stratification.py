@@ -94,10 +94,9 @@ class _Sharing:
         parts = np.repeat(np.arange(len(counts)), counts)
         self.part[documents] = parts
         self.capacity -= counts
-        chosen = self.rows[documents]
-        labels = chosen.indices
+        labels, n_labels = self._labels_of(documents)
         np.subtract.at(self.remaining, labels, 1)
-        np.subtract.at(self.wanted, (np.repeat(parts, np.diff(chosen.indptr)), labels), 1)
+        np.subtract.at(self.wanted, (np.repeat(parts, n_labels), labels), 1)
 
     def finished(self) -> np.ndarray:
         """Fill the parts with the documents that have no label, and return the part of every document."""
@@ -105,19 +104,21 @@ class _Sharing:
         self.part[rest] = np.repeat(np.arange(len(self.capacity)), self.capacity)
         return self.part
 
+    def _labels_of(self, documents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the labels of documents, and how many each has; indexing a sparse matrix takes longer for a few of them."""
+        stops = self.rows.indptr[documents + 1]
+        n_labels = stops - self.rows.indptr[documents]
+        return self.rows.indices[np.repeat(stops - n_labels.cumsum(), n_labels) + np.arange(n_labels.sum())], n_labels
+
     def _shuffled(self, documents: np.ndarray) -> np.ndarray:
         return documents if self.random_state is None else self.random_state.permutation(documents)
 
     def _apportion(self, wanted: np.ndarray, n_documents: int) -> np.ndarray:
         """Return how many documents each part gets, so that what is still wanted afterwards is level over the parts."""
-        low, high = wanted.min() - n_documents, wanted.max()
-        for _ in range(60):  # the level above which as much is wanted as there is
-            middle = (low + high) / 2
-            if np.clip(wanted - middle, 0, self.capacity).sum() > n_documents:
-                low = middle
-            else:
-                high = middle
-        counts = np.floor(np.clip(wanted - high, 0, self.capacity) + 1e-9).astype(np.int64)
+        levels = np.sort(np.concatenate([wanted, wanted - self.capacity]))
+        taken = np.clip(wanted - levels[:, None], 0, self.capacity).sum(axis=1)  # falls straight from level to level
+        level = np.interp(-n_documents, -taken, levels)
+        counts = np.floor(np.clip(wanted - level, 0, self.capacity) + 1e-9).astype(np.int64)
         for _ in range(n_documents - int(counts.sum())):
             counts[self._neediest(wanted - counts, self.capacity - counts)] += 1
         return counts
