@@ -304,8 +304,19 @@ def test_sample_weights_reach_the_classifier(numbers):
     base = BinaryRelevanceClassifier(vectorizer="passthrough")
     clf = MultilabelThresholdClassifierCV(base, cv=3).fit(X, y, sample_weight=weights)
     np.testing.assert_allclose(clf.predict_proba(X), clone(base).fit(X[:150], y[:150]).predict_proba(X), atol=1e-3)
+    X = np.column_stack([np.arange(len(X)), X])
+    MultilabelThresholdClassifierCV(FirstColumnIsWeight(), cv=3).fit(X, y, sample_weight=X[:, 0])
     with pytest.raises(ValueError, match="sample_weight"):
         MultilabelThresholdClassifierCV(MLPNoWeights()).fit(X, y, sample_weight=weights)
+
+
+class FirstColumnIsWeight(BinaryRelevanceClassifier):
+    def __init__(self):
+        super().__init__(vectorizer="passthrough")
+
+    def fit(self, X, y, sample_weight=None):
+        np.testing.assert_array_equal(sample_weight, X[:, 0])
+        return super().fit(X, y)
 
 
 class MLPNoWeights(OneVsRestClassifier):

@@ -498,6 +498,9 @@ def test_duplicate_entries_are_summed_and_the_users_matrix_stays():
     y = sp.coo_array(([1.0, 1.0, -1.0], ([0, 1, 1], [0, 1, 1])), shape=(2, 2))
     assert check_targets(y, 2).matrix.toarray().tolist() == [[1, 0], [0, 0]]
     assert y.nnz == 3
+    y = sp.csr_array(([1.0, 0.0, 1.0], [0, 1, 1], [0, 1, 3]), shape=(2, 2))  # the second 1 is told in two entries
+    assert check_targets(y, 2).matrix.toarray().tolist() == [[1, 0], [0, 1]]
+    assert y.nnz == 3
 
 
 def test_columns_are_put_in_the_order_of_the_classes():
