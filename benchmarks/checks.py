@@ -67,7 +67,7 @@ def run_checks(python: str = sys.executable) -> dict[str, Checks]:
             checks.passed.append(name)
     if not results:
         raise SystemExit(f"No check ran with {python}. `{python} -m pytest {_TESTS}` tells why.")
-    return dict(results)
+    return dict(sorted(results.items()))
 
 
 def page(results: dict[str, dict[str, Checks]], command: str) -> str:
