@@ -320,7 +320,6 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
         from ._persistence import save
 
         check_is_fitted(self)
-        self._validate_params()
         save(self, folder, overwrite)
 
     @classmethod
@@ -384,6 +383,8 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
             If the hub cannot be reached or refuses. It is an OSError.
         TypeError
             If ``metrics`` are no numbers.
+        ValueError
+            If a parameter is not what it may be, so that nobody could load the repository.
         """
         from ._hub import push
 

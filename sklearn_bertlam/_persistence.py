@@ -58,6 +58,7 @@ def save(estimator: Any, folder: str | os.PathLike, overwrite: bool) -> None:
     The files are written to a folder of their own in there, ``estimator.json`` last, and then moved to where they belong,
     ``estimator.json`` last again. So the former folder counts if and only if it holds an ``estimator.json``.
     """
+    estimator._validate_params()  # load does so as well
     target = Path(folder).resolve()
     if target.exists() and not target.is_dir():
         raise FileExistsError(f"{target} is a file. Give the name of a folder.")
@@ -74,6 +75,8 @@ def save(estimator: Any, folder: str | os.PathLike, overwrite: bool) -> None:
             target.rmdir()
         raise
     _finish(target)
+    if is_new:
+        flush_folder(target.parent)
 
 
 def _check_that_it_may_be_written(target: Path, overwrite: bool) -> None:

@@ -204,6 +204,12 @@ def test_no_path_of_this_machine_is_shared(hub, make_classifier, tiny_encoder, t
     assert "base_model" not in card and "models" not in card
 
 
+def test_what_nobody_could_load_is_not_pushed(hub, make_classifier):
+    with pytest.raises(ValueError, match="threshold"):
+        make_classifier().fit(TEXTS, Y).set_params(threshold=1.5).push_to_hub(REPO, token="secret")
+    assert not hub.commits
+
+
 def test_advice_of_the_hub_is_passed_on(hub):
     with pytest.raises(HubError, match="Make sure you are authenticated|make sure you are authenticated"):
         BertLamClassifier.from_hub("no/such", token=False)
