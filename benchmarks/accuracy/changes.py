@@ -10,7 +10,10 @@ from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
+from scipy.special import expit, logit
+from sklearn.neighbors import NearestNeighbors
 from skorch.callbacks import Callback
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, normalize
@@ -259,6 +262,31 @@ class _Network(BertLamClassifier):
         )
 
 
+class NeighboursVote(BertLamClassifier):
+    """The labels of the nearest training texts, by the cosine of mean attended vectors, have a share in probabilities."""
+
+    share, n_neighbours, temperature = 0.2, 30, 0.1
+
+    def fit(self, X, y):
+        """Train as usual, and remember the vectors of all texts."""
+        super().fit(X, y)
+        self._seen = NearestNeighbors(n_neighbors=self.n_neighbours, metric="cosine").fit(self._vectors(X))
+        self._seen_targets = y
+        return self
+
+    def decision_function(self, X):
+        """Return logits after the vote."""
+        distances, neighbours = self._seen.kneighbors(self._vectors(X))
+        weights = np.exp(-distances / self.temperature)
+        weights /= weights.sum(axis=1, keepdims=True)
+        votes = np.stack([w @ self._seen_targets[rows] for w, rows in zip(weights, neighbours, strict=True)])
+        return logit((1 - self.share) * expit(super().decision_function(X)) + self.share * votes)
+
+    def _vectors(self, texts):
+        chunks = (texts[start : start + 512] for start in range(0, len(texts), 512))
+        return np.concatenate([part.mean(axis=1) for part in self._scores(chunks, "features")])
+
+
 def _parameters(**parameters: Any) -> Callable[..., Any]:
     return lambda **usual: BertLamClassifier(**(usual | parameters))
 
@@ -309,6 +337,7 @@ CHANGES: dict[str, Callable[..., Any]] = {
     "some words hidden": _network(SomeWordsHidden),
     "some words hidden, 5 epochs": lambda **usual: _network(SomeWordsHidden)(**usual, max_epochs=5),
     "hidden words are guessed": _network(GuessesHiddenWords),
+    "neighbours vote": NeighboursVote,
 } | {
     SYSTEMS[name].title: _system(name)
     for name in ("frozen", "binary-relevance", "binary-relevance-svm", "cls", "mean", "document")
