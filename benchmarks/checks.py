@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import shlex
 import subprocess
 import sys
 import tempfile
@@ -18,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from .output import portable
+from .command_line import shown
 
 _TESTS = Path(__file__).parents[1] / "tests" / "test_common.py"
 _NAME = re.compile(r"test_scikit_learn_check\[(?:Numeric)?(?P<estimator>\w+?)(?:Classifier)?\(.*\)-(?P<check>check_\w+)")
@@ -112,7 +111,7 @@ def main() -> int:
     )
     options = parser.parse_args()
     results = run_everywhere(options.pythons)
-    text = page(results, shlex.join(["python", "-m", "benchmarks.checks", *portable(sys.argv[1:])]))
+    text = page(results, shown("checks", sys.argv[1:]))
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(text, encoding="utf-8")
     print(text)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from sklearn.model_selection import KFold, cross_validate
 from sklearn_bertlam import BertLamClassifier
 from sklearn_bertlam.datasets import load_support_requests
 
+from .command_line import end_where_training_is_interrupted, positive, shown
 from .scoring import markdown_table
 
 _SCORINGS = {"f1_micro": "micro-F1", "f1_macro": "macro-F1", "average_precision": "average precision (macro)"}
@@ -29,11 +30,12 @@ def main() -> None:
     )
     parser.add_argument("parameter", help="a parameter of BertLamClassifier")
     parser.add_argument("values", nargs="+", help="its values, as JSON or plain strings")
-    parser.add_argument("--folds", type=int, default=3)
+    parser.add_argument("--folds", type=positive, default=3)
     parser.add_argument("--without-names", action="store_true", help="let labels have no text")
     parser.add_argument("--set", nargs=2, action="append", default=[], metavar=("PARAMETER", "VALUE"), help="keep fixed")
     parser.add_argument("--out", type=Path, required=True, help="folder for the table")
     options = parser.parse_args()
+    end_where_training_is_interrupted()
 
     requests = load_support_requests(subset="train")
     names = None if options.without_names else requests.label_descriptions
@@ -64,18 +66,13 @@ def _value(text: str) -> Any:
 
 
 def _write(options: argparse.Namespace, table: str) -> None:
-    words = [options.parameter, *options.values]
-    for parameter, value in options.set:
-        words += ["--set", parameter, value]
-    words += ["--without-names"] if options.without_names else []
-    command = shlex.join(["python", "-m", "benchmarks.defaults", *words, "--folds", str(options.folds)])
     options.out.mkdir(parents=True, exist_ok=True)
     name = "-".join([options.parameter, *(f"{parameter}-{value}" for parameter, value in options.set)])
     name += "-without-names" if options.without_names else ""
-    file = options.out / f"{name}.md"
+    file = options.out / f"{name.replace('/', '-')}.md"
     file.write_text(
         f"# {options.parameter} on support requests\n\nMeans over {options.folds} folds of the 360 training messages.\n\n"
-        f"`{command} --out {options.out}`\n\n{table}\n",
+        f"`{shown('defaults', sys.argv[1:])}`\n\n{table}\n",
         encoding="utf-8",
     )
     print(file.read_text(encoding="utf-8"))

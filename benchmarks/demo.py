@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
 import time
 import warnings
@@ -13,6 +12,7 @@ from typing import Any
 from sklearn_bertlam.datasets import load_support_requests
 from sklearn_bertlam.model_selection import MultilabelThresholdClassifierCV
 
+from .command_line import end_where_training_is_interrupted, natural, shown
 from .output import report
 from .scoring import COLUMNS, evaluate, markdown_table
 from .systems import DEMO_SYSTEMS, SYSTEMS, make_system
@@ -28,11 +28,12 @@ _MESSAGES = (
 def main(arguments: list[str] | None = None) -> None:
     """Run the demo."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.demo", description=__doc__)
-    parser.add_argument("--epochs", type=int, default=3, help="passes over the training messages (default: %(default)s)")
+    parser.add_argument("--epochs", type=natural, default=3, help="passes over the training messages (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="random state of all systems (default: %(default)s)")
     parser.add_argument("--out", type=Path, help="where the table goes as well: OUT.md and OUT.json")
     options = parser.parse_args(arguments)
-    command = shlex.join(["python", "-m", "benchmarks.demo", *(arguments or sys.argv[1:])])
+    end_where_training_is_interrupted()
+    command = shown("demo", sys.argv[1:] if arguments is None else arguments)
     warnings.filterwarnings("ignore", category=FutureWarning)
 
     start = time.perf_counter()

@@ -13,7 +13,6 @@ comprehensiveness and a low sufficiency.
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ import numpy as np
 
 from sklearn_bertlam import BertLamClassifier
 
+from .command_line import end_where_training_is_interrupted, positive, shown
 from .output import report
 from .scoring import markdown_table
 from .tables.data import data_name, load_documents
@@ -38,19 +38,18 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--data", type=Path, required=True, help="folder of a data set")
     parser.add_argument("--out", type=Path, required=True, help="where measurements go: OUT.md and OUT.json")
-    parser.add_argument("--train-size", type=int)
-    parser.add_argument("--documents", type=int, default=100, help="of the test split (default: %(default)s)")
-    parser.add_argument("--max-length", type=int, default=128)
+    parser.add_argument("--train-size", type=positive)
+    parser.add_argument("--documents", type=positive, default=100, help="of the test split (default: %(default)s)")
+    parser.add_argument("--max-length", type=positive, default=128)
     options = parser.parse_args(arguments)
+    end_where_training_is_interrupted()
     documents = load_documents(options.data, options.train_size)
     clf = BertLamClassifier(label_names=documents.descriptions, max_length=options.max_length, random_state=0)
     clf.fit(*documents.train)
     texts = documents.test[0]
     chosen = np.random.RandomState(0).permutation(len(texts))[: options.documents]
     falls = [_falls(clf, texts[row], np.random.RandomState(row)) for row in chosen]
-    words = ["python", "-m", "benchmarks.explanations", *arguments]
-    command = shlex.join(data_name(options.data) if word == str(options.data) else word for word in words)
-    _write(options, command, falls)
+    _write(options, shown("explanations", arguments), falls)
 
 
 def _falls(clf: BertLamClassifier, text: str, random_state: np.random.RandomState) -> dict[str, dict[str, float]]:

@@ -12,10 +12,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import shlex
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +26,17 @@ from sklearn_bertlam.datasets import load_support_requests
 from sklearn_bertlam.exceptions import LabelWithoutPositivesWarning
 from sklearn_bertlam.model_selection import MultilabelThresholdClassifierCV
 
-from .output import check_sizes, claim, portable, read_json, write_atomically
+from .command_line import end_where_training_is_interrupted, positive, shown
+from .output import check_sizes, claim, read_json, write_atomically
 from .scoring import best_threshold, markdown_table, score
-from .tables.data import data_name, load_documents
+from .tables.data import Documents, data_name, load_documents
 
 SYSTEMS: dict[str, Callable[[Any, int], Any]] = {
     "BertLamClassifier": lambda names, seed: BertLamClassifier(label_names=names, random_state=seed),
     "frozen embeddings": lambda names, seed: MultilabelThresholdClassifierCV(FrozenEncoderClassifier(random_state=seed)),
     "Binary Relevance": lambda names, seed: MultilabelThresholdClassifierCV(BinaryRelevanceClassifier()),
 }
+_FOLDS = 5  # of MultilabelThresholdClassifierCV
 _METRICS = ("f1_micro", "f1_macro", "average_precision_micro")
 _MEASURED = (*_METRICS, "f1_half", "f1_best")
 
@@ -48,34 +49,37 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--data", type=Path, required=True, help='folder of a data set, or "support"')
     parser.add_argument("--out", type=Path, required=True, help="folder for the results")
-    parser.add_argument("--sizes", type=int, nargs="+", required=True, help="numbers of training documents")
+    parser.add_argument("--sizes", type=positive, nargs="+", required=True, help="numbers of training documents")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--split", choices=["val", "test"], default="test")
     parser.add_argument("--systems", nargs="+", choices=list(SYSTEMS), default=list(SYSTEMS), metavar="SYSTEM")
     options = parser.parse_args(arguments)
+    end_where_training_is_interrupted()
     warnings.simplefilter("ignore", LabelWithoutPositivesWarning)
-    (texts, target), evaluation, names = _documents(options)
+    documents = _support_requests() if str(options.data) == "support" else load_documents(options.data, None)
+    texts, target = documents.train
     check_sizes(options.sizes, len(texts))
-    claim(options.out, {"data": data_name(options.data), "documents": len(texts), "split": options.split})
+    if min(options.sizes) < _FOLDS:
+        raise SystemExit(f"Thresholds are tuned in {_FOLDS} folds, which {min(options.sizes)} documents do not have.")
+    claim(options.out, {"data": data_name(options.data), "documents": documents.describe(), "split": options.split})
     for size in options.sizes:
         for seed in options.seeds:
             rows = np.random.RandomState(seed).permutation(len(texts))[:size]
             for system in options.systems:
                 file = _file(options.out, system, size, seed)
                 if not file.is_file():
-                    estimator = SYSTEMS[system](names, seed)
-                    result = _measure(estimator, ([texts[row] for row in rows], target[rows]), evaluation)
+                    estimator = SYSTEMS[system](documents.descriptions, seed)
+                    drawn = [texts[row] for row in rows], target[rows]
+                    result = _measure(estimator, drawn, getattr(documents, options.split))
                     write_atomically(file, result)
                     print(f"{system}, {size} documents, seed {seed}: {json.dumps(result)}", flush=True)
     _write(options)
 
 
-def _documents(options: argparse.Namespace) -> tuple[Any, Any, dict[str, str]]:
-    if str(options.data) == "support":
-        train, test = (load_support_requests(subset=subset) for subset in ("train", "test"))
-        return (train.data, train.target), (test.data, test.target), train.label_descriptions
-    documents = load_documents(options.data, None)
-    return documents.train, getattr(documents, options.split), documents.descriptions
+def _support_requests() -> Documents:
+    train, test = (load_support_requests(subset=subset) for subset in ("train", "test"))
+    scored = test.data, test.target
+    return Documents((train.data, train.target), scored, scored, train.label_descriptions, ())
 
 
 def _measure(estimator: Any, train: tuple[Any, Any], evaluation: tuple[Any, Any]) -> dict[str, float]:
@@ -107,28 +111,11 @@ def _read(out: Path) -> dict[int, dict[str, dict[int, dict[str, float]]]]:
 def _write(options: argparse.Namespace) -> None:
     rows, commands = {}, []
     for size, systems in _read(options.out).items():
-        seeds = sorted(set.intersection(*(set(results) for results in systems.values())))
-        words = [
-            "--data",
-            data_name(options.data),
-            "--out",
-            *portable([str(options.out)]),
-            "--sizes",
-            str(size),
-            "--seeds",
-            *map(str, seeds),
-        ]
-        words += ["--split", options.split] if options.split != "test" else []
-        commands.append("`" + shlex.join(["python", "-m", "benchmarks.few", *words]) + "`")
-        ours = systems.get("BertLamClassifier")
-        for system in SYSTEMS:
-            if system in systems:
-                results = systems[system]
-                row = {metric: f"{np.mean([results[seed][metric] for seed in seeds]):.3f}" for metric in _MEASURED}
-                row["seeds"] = str(len(seeds))
-                if ours is not None and results is not ours:
-                    row["lead"] = _lead([ours[seed]["f1_micro"] - results[seed]["f1_micro"] for seed in seeds])
-                rows[f"{size:,} documents, {system}"] = row
+        by_seeds: dict[tuple[int, ...], list[str]] = {}
+        for system in filter(systems.get, SYSTEMS):
+            rows[f"{size:,} documents, {system}"] = _row(systems[system], systems.get("BertLamClassifier"))
+            by_seeds.setdefault(tuple(sorted(systems[system])), []).append(system)
+        commands += [_command(options, size, seeds, measured) for seeds, measured in by_seeds.items()]
     columns = {
         "seeds": "seeds",
         "f1_micro": "micro-F1",
@@ -142,7 +129,7 @@ def _write(options: argparse.Namespace) -> None:
         [
             f"# Few documents: {data_name(options.data)}",
             "",
-            "\n\n".join(commands),
+            "\n\n".join(f"`{command}`" for command in commands),
             "",
             f"Means over draws of training documents (over seeds where all documents are drawn), scored on {options.split}. "
             "BertLamClassifier has its defaults and reads the labels' descriptions; the threshold of the others is from "
@@ -153,6 +140,23 @@ def _write(options: argparse.Namespace) -> None:
     )
     (options.out / "results.md").write_text(text + "\n", encoding="utf-8")
     print(text)
+
+
+def _row(results: dict[int, dict[str, float]], ours: dict[int, dict[str, float]] | None) -> dict[str, str]:
+    row = {metric: f"{np.mean([result[metric] for result in results.values()]):.3f}" for metric in _MEASURED}
+    row["seeds"] = str(len(results))
+    if ours is not None and ours is not results:
+        gains = [ours[seed]["f1_micro"] - results[seed]["f1_micro"] for seed in sorted(set(ours) & set(results))]
+        row |= {"lead": _lead(gains)} if gains else {}
+    return row
+
+
+def _command(options: argparse.Namespace, size: int, seeds: Sequence[int], systems: list[str]) -> str:
+    """Return the call that makes the results of some systems again."""
+    words = ["--data", data_name(options.data), "--out", str(options.out), "--sizes", str(size), "--seeds", *map(str, seeds)]
+    words += ["--split", options.split] if options.split != "test" else []
+    words += ["--systems", *systems] if len(systems) < len(SYSTEMS) else []
+    return shown("few", words)
 
 
 def _lead(gains: list[float]) -> str:

@@ -9,7 +9,6 @@ The documents are short and the encoder tiny and untrained, so that what is meas
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
 import tempfile
 import threading
@@ -22,6 +21,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from .command_line import positive, shown
 from .output import report
 
 _WORDS = 6
@@ -33,11 +33,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.many", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--documents", nargs="+", type=int, default=[100_000, 1_000_000])
-    parser.add_argument("--labels", nargs="+", type=int, default=[50])
+    parser.add_argument("--documents", nargs="+", type=positive, default=[100_000, 1_000_000])
+    parser.add_argument("--labels", nargs="+", type=positive, default=[50])
     parser.add_argument("--out", type=Path, help="where measurements go: OUT.md and OUT.json")
     options = parser.parse_args(arguments)
-    command = shlex.join(["python", "-m", "benchmarks.many", *(arguments or sys.argv[1:])])
+    command = shown("many", sys.argv[1:] if arguments is None else arguments)
     with tempfile.TemporaryDirectory() as folder:
         _write_tiny_encoder(folder)
         rows = [_measure(folder, n, n_labels) for n_labels in options.labels for n in sorted(options.documents)]

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
 import warnings
 from pathlib import Path
@@ -18,6 +17,7 @@ from sklearn.metrics import average_precision_score
 from sklearn_bertlam import BertLamClassifier
 from sklearn_bertlam.exceptions import LabelWithoutPositivesWarning
 
+from .command_line import end_where_training_is_interrupted, positive, shown
 from .output import report
 from .scoring import dense, markdown_table
 from .tables.data import data_name, load_documents
@@ -28,23 +28,23 @@ _COLUMNS = {"macro": "average precision (mean over labels)", "micro": "average p
 
 def main(arguments: list[str] | None = None) -> None:
     """Run what is asked for on the command line."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.new_labels", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, required=True, help="folder of a data set")
     parser.add_argument("--out", type=Path, required=True, help="where measurements go: OUT.md and OUT.json")
-    parser.add_argument("--train-size", type=int)
+    parser.add_argument("--train-size", type=positive)
     parser.add_argument("--split", choices=["val", "test"], default="test", help="the documents that are ranked")
     parser.add_argument("--share", type=float, default=0.25, help="of the labels that are left out of training")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="each leaves out other labels")
-    parser.add_argument("--max-length", type=int, default=128)
+    parser.add_argument("--max-length", type=positive, default=128)
     options = parser.parse_args(arguments)
+    end_where_training_is_interrupted()
     warnings.simplefilter("ignore", LabelWithoutPositivesWarning)
     documents = load_documents(options.data, options.train_size)
     results = [_measure(documents, options, seed) for seed in options.seeds]
-    words = ["python", "-m", "benchmarks.new_labels", *(arguments or sys.argv[1:])]
-    command = shlex.join(data_name(options.data) if word == str(options.data) else word for word in words)
-    _write(options, command, results)
+    _write(options, shown("new_labels", arguments), results)
 
 
 def _measure(documents: Any, options: argparse.Namespace, seed: int) -> dict[str, Any]:
@@ -53,6 +53,8 @@ def _measure(documents: Any, options: argparse.Namespace, seed: int) -> dict[str
     ranked, truth = getattr(documents, options.split)
     train, truth = dense(target), dense(truth)
     candidates = np.flatnonzero(truth.sum(axis=0) >= _FEWEST_POSITIVES)
+    if not len(candidates):
+        raise SystemExit(f"No label has {_FEWEST_POSITIVES} documents in {options.split}, so that none can be ranked.")
     n_new = max(1, round(options.share * len(candidates)))
     new = np.sort(np.random.RandomState(seed).choice(candidates, n_new, replace=False))
     old = np.setdiff1d(np.arange(train.shape[1]), new)

@@ -1,9 +1,8 @@
-"""Files that measurements leave behind: written at once, never mixed, and without a word of where on a machine they lay."""
+"""Files that measurements leave behind: written at once and never mixed."""
 
 from __future__ import annotations
 
 import json
-import os
 import platform
 import subprocess
 from collections.abc import Sequence
@@ -37,8 +36,8 @@ def report(text: str, out: Path | None, content: dict[str, Any]) -> None:
     print(text)
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.with_suffix(".md").write_text(text.strip("\n") + "\n", encoding="utf-8")
-        out.with_suffix(".json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        out.with_name(f"{out.name}.md").write_text(text.strip("\n") + "\n", encoding="utf-8")
+        out.with_name(f"{out.name}.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def _number(value: Any) -> Any:
@@ -48,6 +47,8 @@ def _number(value: Any) -> Any:
 def claim(out: Path, settings: dict[str, Any]) -> int:
     """Refuse a folder that holds results of other settings, and return how many runs of these it holds."""
     file = out / "settings.json"
+    if out.is_file():
+        raise SystemExit(f"{out} is a file. Choose a folder as --out.")
     if file.is_file():
         there = read_json(file)
         differing = [key for key in settings if there.get(key) != settings[key]]
@@ -67,20 +68,10 @@ def check_sizes(sizes: Sequence[int], n_documents: int) -> None:
         raise SystemExit(f"There are {n_documents} training documents, which is fewer than {max(too_many)}.")
 
 
-def portable(words: Sequence[str]) -> list[str]:
-    """Leave out where on this machine files lie."""
-    return [_portable(word) for word in words]
-
-
 def versions() -> str:
     """Return the versions of what results may depend on."""
     packages = ("torch", "scikit-learn", "transformers")
     return ", ".join([f"Python {platform.python_version()}", *(f"{name} {metadata.version(name)}" for name in packages)])
-
-
-def _portable(word: str) -> str:
-    option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
-    return option + equals + (Path(value).name if os.path.isabs(value) or value.startswith("..") else value)
 
 
 def commit() -> str | None:

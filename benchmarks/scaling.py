@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shlex
 import statistics
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .command_line import shown
 from .output import report
 
 MEASURED = ("one process, 2 threads", "1 Dask worker, 1 thread", "2 Dask workers, 1 thread each")
@@ -310,12 +310,12 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def _command(options: argparse.Namespace) -> str:
-    words = ["python", "-m", "benchmarks.scaling", "--measure"]
+    words = ["--measure"]
     words += [] if options.data is None else ["--data", options.data.name]
     words += [] if options.limit is None else ["--limit", str(options.limit)]
     words += ["--max-length", str(options.max_length), "--partitions", str(options.partitions)]
     words += ["--repeats", str(options.repeats)] + ([] if options.out is None else ["--out", str(options.out)])
-    return shlex.join(words)
+    return shown("scaling", words)
 
 
 def _settings(options: argparse.Namespace) -> str:

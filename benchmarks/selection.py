@@ -6,7 +6,6 @@ Scores and labels are random: 100,000 documents with 500 labels for thresholds, 
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -23,6 +22,7 @@ from sklearn_bertlam.model_selection import (
     MultilabelThresholdClassifierCV,
 )
 
+from .command_line import positive, shown
 from .many import time_and_memory
 from .output import report
 
@@ -52,11 +52,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.selection", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--scores", nargs=2, type=int, default=[100_000, 500], metavar=("DOCUMENTS", "LABELS"))
-    parser.add_argument("--splits", nargs=2, type=int, default=[1_000_000, 1_000], metavar=("DOCUMENTS", "LABELS"))
+    parser.add_argument("--scores", nargs=2, type=positive, default=[100_000, 500], metavar=("DOCUMENTS", "LABELS"))
+    parser.add_argument("--splits", nargs=2, type=positive, default=[1_000_000, 1_000], metavar=("DOCUMENTS", "LABELS"))
     parser.add_argument("--out", type=Path, help="where measurements go: OUT.md and OUT.json")
     options = parser.parse_args(arguments)
-    command = shlex.join(["python", "-m", "benchmarks.selection", *(arguments or sys.argv[1:])])
+    command = shown("selection", sys.argv[1:] if arguments is None else arguments)
     rows = [*_thresholds(*options.scores), *_splits(*options.splits)]
     text = f"# Thresholds and splits\n\n`{command}`\n\n{_table(rows)}\n"
     report(text, options.out, {"command": command, "measured": rows})

@@ -60,7 +60,7 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "pos_weight": [Interval(Real, 0, None, closed="neither"), "array-like", None],
-        "threshold": [Interval(Real, 0, 1, closed="both"), "array-like", StrOptions({"auto", "tuned"})],
+        "threshold": [Interval(Real, 0, 1, closed="both"), "array-like", StrOptions({"tuned"})],
         "warm_start": ["boolean"],
         "callbacks": [list, tuple, None],
         "device": [str],

@@ -212,6 +212,7 @@ class BertLamClassifier(NeuralTextClassifier):
         "head_init": [StrOptions({"logistic", "random"})],
         "word_share": [Interval(Real, 0, 1, closed="left")],
         "fit_cardinality": ["boolean"],
+        "threshold": [*NeuralTextClassifier._parameter_constraints["threshold"], StrOptions({"auto"})],
     }
 
     def __init__(

@@ -11,14 +11,19 @@ import numpy as np
 import pytest
 from conftest import LABELS, TEXTS, Y
 from sklearn.metrics import f1_score
+from skorch.callbacks import Callback
 
 from benchmarks import bootstrap
 from benchmarks.accuracy.changes import make_changed
 from benchmarks.bootstrap import bootstrap_micro_f1, document_counts, interval, micro_f1
+from benchmarks.few import SYSTEMS as SYSTEMS_FOR_FEW
 from benchmarks.few import main as few_documents
+from benchmarks.output import report
 from benchmarks.scoring import best_threshold, score
 from benchmarks.systems import DEFAULT_SYSTEMS, SYSTEMS, make_system
 from benchmarks.tables.__main__ import main
+from benchmarks.tables.data import data_name
+from sklearn_bertlam.exceptions import TrainingInterruptedWarning
 
 ROOT = Path(__file__).parents[1]
 
@@ -143,7 +148,7 @@ def test_what_the_data_lacks_is_said(folder, tmp_path, capsys):
     tables(folder, out, "--systems", "binary-relevance", "--threshold", "tuned", "--reference", "binary-relevance")
     report = (out / "results.md").read_text()
     assert "There was no val split: 2 training documents" in report
-    assert "1 label(s) of test are in no training document and count as missed: thank" in report
+    assert "1 label(s) of test are in no training document, and can be found only by their texts: thank" in report
 
 
 @pytest.mark.parametrize(
@@ -274,3 +279,53 @@ def test_measurements_are_not_mixed(tmp_path):
         few_documents(few + ["--sizes", "50", "--split", "val"])
     with pytest.raises(SystemExit, match="fewer than 500"):
         few_documents(few + ["--sizes", "500"])
+
+
+def test_few_documents_refuse_other_documents_and_sizes_that_cannot_be(folder, tmp_path, capsys):
+    few = ["--data", str(folder), "--out", str(tmp_path / "few"), "--systems", "Binary Relevance", "--seeds", "0"]
+    few_documents(few + ["--sizes", "8"])
+    for size, message in (("-3", "at least 1"), ("4", "5 folds")):
+        with pytest.raises(SystemExit) as ended:
+            few_documents(few + ["--sizes", size])
+        assert message in f"{ended.value} {capsys.readouterr().err}"
+    write_split(folder / "test.jsonl.gz", TEXTS[1:], Y[1:])
+    with pytest.raises(SystemExit, match="other settings.*checksum"):
+        few_documents(few + ["--sizes", "8"])
+
+
+def test_systems_with_seeds_of_their_own_share_a_table(folder, tmp_path):
+    out = tmp_path / "few"
+    shared = ["--data", str(folder), "--out", str(out), "--sizes", "8"]
+    few_documents([*shared, "--systems", "Binary Relevance", "--seeds", "0", "1"])
+    other = json.loads((out / "runs" / "Binary-Relevance-8-0.json").read_text())
+    (out / "runs" / "frozen-embeddings-8-2.json").write_text(json.dumps(other))
+    few_documents([*shared, "--systems", "Binary Relevance", "--seeds", "0", "1"])
+    report = (out / "results.md").read_text()
+    assert "nan" not in report
+    assert "--seeds 0 1 --systems 'Binary Relevance'" in report
+    assert "--seeds 2 --systems 'frozen embeddings'" in report
+
+
+def test_an_interrupted_training_is_no_measurement(folder, tmp_path, make_classifier, monkeypatch):
+    class Interrupt(Callback):
+        def on_batch_end(self, net, training, **kwargs):
+            raise KeyboardInterrupt
+
+    monkeypatch.setitem(SYSTEMS_FOR_FEW, "BertLamClassifier", lambda names, seed: make_classifier(callbacks=[Interrupt()]))
+    out = tmp_path / "few"
+    with pytest.raises(TrainingInterruptedWarning):
+        few_documents(["--data", str(folder), "--out", str(out), "--sizes", "8", "--systems", "BertLamClassifier"])
+    assert not list(out.glob("runs/*.json"))
+
+
+@pytest.mark.parametrize("name", ["share-0.25", "plain"])
+def test_reports_keep_their_name(tmp_path, name):
+    report("text", tmp_path / name, {})
+    assert sorted(file.name for file in tmp_path.iterdir()) == [f"{name}.json", f"{name}.md"]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"), [("AAPD", "aapd"), ("rcv1", "rcv1-v2"), ("not-aapd-but-mine", "not-aapd-but-mine")]
+)
+def test_only_folders_of_its_name_are_the_papers_data(tmp_path, name, meant):
+    assert data_name(tmp_path / name) == meant

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shlex
 import sys
 import time
 import warnings
@@ -20,7 +19,8 @@ import numpy as np
 from sklearn_bertlam.datasets import load_support_requests
 from sklearn_bertlam.exceptions import LabelWithoutPositivesWarning
 
-from ..output import check_sizes, claim, commit, portable, read_json, write_atomically
+from ..command_line import end_where_training_is_interrupted, positive, shown
+from ..output import check_sizes, claim, commit, read_json, write_atomically
 from ..scoring import best_threshold, markdown_table, score
 from ..tables.data import Documents, data_name, load_documents
 from .changes import BASELINE, CHANGES, make_changed
@@ -37,15 +37,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, required=True, help='folder of a data set, or "support"')
     parser.add_argument("--out", type=Path, required=True, help="folder for the results")
     parser.add_argument("--changes", nargs="*", choices=list(CHANGES), default=list(CHANGES), metavar="CHANGE")
-    parser.add_argument("--train-size", type=int, required=True)
+    parser.add_argument("--train-size", type=positive, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--max-length", type=int, default=128)
+    parser.add_argument("--max-length", type=positive, default=128)
     options = parser.parse_args(arguments)
+    end_where_training_is_interrupted()
     warnings.simplefilter("ignore", LabelWithoutPositivesWarning)
     documents = _support_requests() if str(options.data) == "support" else load_documents(options.data, None)
     check_sizes([options.train_size], len(documents.train[0]))
-    known = {"data": data_name(options.data), "train_size": options.train_size, "max_length": options.max_length}
-    claim(options.out, known)
+    settings = {"data": data_name(options.data), "documents": documents.describe()}
+    claim(options.out, settings | {"train_size": options.train_size, "max_length": options.max_length})
     for seed in options.seeds:
         for name in [BASELINE, *options.changes]:
             file = _file(options.out, name, seed)
@@ -128,11 +129,10 @@ def _commands(options: argparse.Namespace, results: dict[str, dict[int, dict[str
     by_seeds: dict[tuple[str, ...], list[str]] = {}
     for name, tried in results.items():
         by_seeds.setdefault(tuple(map(str, sorted(tried))), []).append(name)
-    words = ["--data", data_name(options.data), "--out", *portable([str(options.out)])]
+    words = ["--data", data_name(options.data), "--out", str(options.out)]
     words += ["--train-size", str(options.train_size), "--max-length", str(options.max_length)]
     return [
-        "`" + shlex.join(["python", "-m", "benchmarks.accuracy", *words, "--seeds", *seeds, "--changes", *names]) + "`"
-        for seeds, names in by_seeds.items()
+        "`" + shown("accuracy", [*words, "--seeds", *seeds, "--changes", *names]) + "`" for seeds, names in by_seeds.items()
     ]
 
 

@@ -270,7 +270,8 @@ class NeighboursVote(BertLamClassifier):
     def fit(self, X, y):
         """Train as usual, and remember the vectors of all texts."""
         super().fit(X, y)
-        self._seen = NearestNeighbors(n_neighbors=self.n_neighbours, metric="cosine").fit(self._vectors(X))
+        n_neighbours = min(self.n_neighbours, len(X))
+        self._seen = NearestNeighbors(n_neighbors=n_neighbours, metric="cosine").fit(self._vectors(X))
         self._seen_targets = y
         return self
 
@@ -337,7 +338,7 @@ CHANGES: dict[str, Callable[..., Any]] = {
     "some words hidden": _network(SomeWordsHidden),
     "some words hidden, 5 epochs": lambda **usual: _network(SomeWordsHidden)(**usual, max_epochs=5),
     "hidden words are guessed": _network(GuessesHiddenWords),
-    "neighbours vote": NeighboursVote,
+    "neighbours vote": lambda **usual: NeighboursVote(**usual),
 } | {
     SYSTEMS[name].title: _system(name)
     for name in ("frozen", "binary-relevance", "binary-relevance-svm", "cls", "mean", "document")

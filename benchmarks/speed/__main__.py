@@ -11,7 +11,6 @@ import importlib.util
 import json
 import os
 import platform
-import shlex
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -20,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ..output import portable
+from ..command_line import shown
 from . import report
 from .roofline import flops_per_document, matrix_speed
 from .systems import ROWS
@@ -45,7 +44,7 @@ def main(arguments: list[str] | None = None) -> None:
     }
     content = _documents(options)
     results: dict[str, Any] = {
-        "command": shlex.join(["python", "-m", "benchmarks.speed", *portable(arguments or sys.argv[1:])]),
+        "command": shown("speed", sys.argv[1:] if arguments is None else arguments),
         "settings": settings
         | {
             "encoder": Path(encoder).name if os.path.isdir(options.encoder) else options.encoder,

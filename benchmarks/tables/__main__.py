@@ -10,16 +10,14 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
 import sys
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from sklearn_bertlam.exceptions import BertLamError
-
-from ..output import claim, portable
+from ..command_line import natural, positive, shown
+from ..output import claim
 from ..systems import DEFAULT_SYSTEMS, SYSTEMS
 from .data import Documents, data_name, load_documents
 from .report import write_report
@@ -32,10 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run what is asked for on the command line; return 1 where a system failed."""
     arguments = sys.argv[1:] if arguments is None else arguments
     options = _parse(arguments)
-    try:
-        documents = load_documents(Path(options.data), options.train_size)
-    except BertLamError as error:
-        raise SystemExit(str(error)) from error
+    documents = load_documents(Path(options.data), options.train_size)
     settings = _settings(options, documents)
     out = Path(options.out)
     tasks = [_task(name, seed, options) for name in options.systems for seed in _seeds(name, options.seeds)]
@@ -48,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     def report(is_last: bool) -> None:
         write_report(
             out,
-            command=shlex.join(["python", "-m", "benchmarks.tables", *portable(arguments)]),
+            command=shown("tables", arguments),
             settings=settings,
             remarks=documents.remarks,
             results=read_results(out, list(SYSTEMS)),
@@ -89,10 +84,10 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         help=f"out of {', '.join(SYSTEMS)} (default: all but the ablations of a detail)",
     )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0], help="one run of every system for each (default: 0)")
-    parser.add_argument("--train-size", type=_positive, help="use only so many training documents")
+    parser.add_argument("--train-size", type=positive, help="use only so many training documents")
     parser.add_argument("--encoder", default=_DEFAULT_ENCODER, help="name or folder (default: %(default)s)")
-    parser.add_argument("--max-length", type=_positive, default=128, help="tokens that encoders read (default: %(default)s)")
-    parser.add_argument("--epochs", type=int, help="passes over the documents (default: each system's own number)")
+    parser.add_argument("--max-length", type=positive, default=128, help="tokens that encoders read (default: %(default)s)")
+    parser.add_argument("--epochs", type=natural, help="passes over the documents (default: each system's own number)")
     parser.add_argument("--threshold", choices=["0.5", "tuned"], default="0.5", help="tuned: one threshold, on val")
     parser.add_argument("--split", choices=["val", "test"], default="test", help="what to score on (default: %(default)s)")
     parser.add_argument("--reference", choices=list(SYSTEMS), default="label-wise", help="compare with (%(default)s)")
@@ -101,13 +96,6 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     if options.split == "val" and options.threshold == "tuned":
         parser.error("a threshold that was tuned on val must not be scored on val")
     return options
-
-
-def _positive(word: str) -> int:
-    number = int(word)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"expected a positive number, got {number}")
-    return number
 
 
 def _seeds(name: str, seeds: list[int]) -> list[int]:

@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
 from sklearn_bertlam.datasets import load_aapd, load_jsonl_dir, load_rcv1_v2
+from sklearn_bertlam.exceptions import BertLamError
 
 _MOST_VALIDATION = 1000
 _PUBLISHED_AAPD_TRAIN = 53_840
+_PAPER_NAMES = {"aapd": "aapd", "rcv1": "rcv1-v2", "rcv1-v2": "rcv1-v2"}
 
 
 @dataclass(frozen=True)
@@ -42,24 +45,27 @@ class Documents:
         sizes: dict[str, int | str] = {}
         for name, (texts, target) in {"train": self.train, "val": self.val, "test": self.test}.items():
             sizes[name] = len(texts)
+            target = sp.csr_array(target)
             for content in (*(text.encode("utf-8", "surrogatepass") for text in texts), target.indices, target.indptr):
                 checksum = zlib.crc32(content, checksum)
         return sizes | {"checksum": f"{checksum:08x}"}
 
 
 def data_name(folder: Path) -> str:
-    """Return "aapd" or "rcv1-v2" where the paper's data is meant, else the folder's name."""
+    """Return "aapd" or "rcv1-v2" where the folder is named after the paper's data, else the folder's name."""
     name = folder.resolve().name
     if any(folder.glob("lyrl2004_tokens_*")):
         return "rcv1-v2-lyrl2004"  # another split, whose figures do not compare with the paper's
-    known = {"aapd": "aapd", "rcv1": "rcv1-v2"}
-    return next((data for word, data in known.items() if word in name.lower()), name)
+    return _PAPER_NAMES.get(name.lower(), name)
 
 
 def load_documents(folder: Path, train_size: int | None) -> Documents:
     """Read a folder of JSON lines, of SGM's files or of LYRL2004's, and cut the training documents to ``train_size``."""
     name = data_name(folder)
-    data = _read(folder, name)
+    try:
+        data = _read(folder, name)
+    except BertLamError as error:
+        raise SystemExit(str(error)) from error
     remarks = []
     if "test" not in data:
         raise SystemExit(f"{folder} has no test split; systems are compared on test.jsonl or test.jsonl.gz.")
@@ -87,7 +93,9 @@ def load_documents(folder: Path, train_size: int | None) -> Documents:
     unseen = data.target_names[(seen == 0) & (np.asarray(test[1].sum(axis=0)).ravel() > 0)]
     if len(unseen):
         names = ", ".join(map(str, unseen[:10])) + (", ..." if len(unseen) > 10 else "")
-        remarks.append(f"{len(unseen)} label(s) of test are in no training document and count as missed: {names}.")
+        remarks.append(
+            f"{len(unseen)} label(s) of test are in no training document, and can be found only by their texts: {names}."
+        )
     descriptions = {name: data.label_descriptions.get(name, name) for name in data.target_names}
     return Documents(train, val, test, descriptions, tuple(remarks))
 
@@ -96,7 +104,7 @@ def _read(folder: Path, name: str) -> Any:
     if name == "rcv1-v2-lyrl2004":
         return load_rcv1_v2(folder)
     if (folder / "text_train").is_file():
-        return load_rcv1_v2(folder) if name == "rcv1-v2" else load_aapd(folder)
+        return load_rcv1_v2(folder) if "rcv1" in name.lower() else load_aapd(folder)
     return load_jsonl_dir(folder)
 
 
