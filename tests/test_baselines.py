@@ -185,6 +185,12 @@ def test_bad_parameters_are_refused(make, system):
         make(system).set_params(max_lenght=3)
 
 
+@pytest.mark.parametrize("system", ["TextCNN", "LEAM", "MAGNET"])
+def test_a_threshold_that_nothing_can_expect_is_refused(make, system):
+    with pytest.raises(ValueError, match="threshold.*'auto'"):
+        make(system, threshold="auto").fit(TEXTS, Y)
+
+
 def test_numbers_may_be_those_of_numpy(make, system):
     kinds = {int: np.int64, float: np.float32}
     usual = make(system).get_params()

@@ -65,7 +65,7 @@ def load_rcv1_v2(path) -> Bunch:
     ----------
     path : str or path-like
         Folder with SGM's six files (see :func:`load_aapd`), or with ``lyrl2004_tokens_*.dat`` and
-        ``rcv1-v2.topics.qrels``, each plain or with ``.gz``.
+        ``rcv1-v2.topics.qrels``, which may be compressed as ``.gz``.
 
     Returns
     -------
