@@ -31,15 +31,11 @@ def _at_least(least: int, word: str) -> int:
 
 def shown(command: str, arguments: Sequence[str]) -> str:
     """Return a call as anyone can repeat it."""
-    return shlex.join(["python", "-m", f"benchmarks.{command}", *portable(arguments)])
-
-
-def portable(words: Sequence[str]) -> list[str]:
-    """Leave out where on this machine files lie."""
-    return [_portable(word) for word in words]
+    return shlex.join(["python", "-m", f"benchmarks.{command}", *map(_portable, arguments)])
 
 
 def _portable(word: str) -> str:
+    """Leave out where on this machine a file lies."""
     option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
     return option + equals + (Path(value).name if os.path.isabs(value) or value.startswith("..") else value)
 
