@@ -360,7 +360,7 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
         Parameters
         ----------
         repo_id : str
-            The repository, ``"user/name"``. It is made where it is missing.
+            The repository, ``"user/name"``, or ``"name"`` for one of the account. It is made where it is missing.
         metrics : dict of str to float, optional
             Scores for the model card, which has none without them.
         private : bool, optional

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,19 +27,17 @@ def push(
     """Save an estimator to a repository with a model card, and return the address of the commit."""
     from huggingface_hub import HfApi
 
-    estimator = _without_paths(estimator)
+    api, estimator = HfApi(token=token), _without_paths(estimator)
+    model_card(estimator, repo_id, metrics)  # refuses what are no metrics before anything is made
     with tempfile.TemporaryDirectory() as parent:
         folder = Path(parent) / "model"
         save(estimator, folder, overwrite=False)
-        (folder / "README.md").write_text(model_card(estimator, repo_id, metrics), encoding="utf-8")
-        api = HfApi(token=token)
-        try:
-            api.create_repo(repo_id, private=private, exist_ok=True)
+        with _named_errors(f"{repo_id!r} could not be written to the hub"):
+            repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id  # with the account
+            (folder / "README.md").write_text(model_card(estimator, repo_id, metrics), encoding="utf-8")
             if revision is not None and not revision.startswith("refs/"):
                 api.create_branch(repo_id, branch=revision, exist_ok=True)
             commit = api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message=commit_message, revision=revision)
-        except Exception as error:  # whatever the network stack of the hub client raises
-            raise HubError(f"{repo_id!r} could not be written to the hub: {_said_by(error)}") from error
     return str(commit.commit_url)
 
 
@@ -46,17 +45,20 @@ def pull(repo_id: str, *, revision: str | None, token: str | bool | None, local_
     """Download the files of a saved estimator, and no others, into the hub's cache; return their folder."""
     from huggingface_hub import HfApi
 
-    try:
+    with _named_errors(f"{repo_id!r} could not be had from the hub"):
         return HfApi(token=token).snapshot_download(
             repo_id, revision=revision, local_files_only=local_files_only, allow_patterns=sorted(FILES)
         )
-    except Exception as error:  # whatever the network stack of the hub client raises
-        raise HubError(f"{repo_id!r} could not be had from the hub: {_said_by(error)}") from error
 
 
-def _said_by(error: Exception) -> str:
-    """Return what an error of the hub says, which has advice in its later lines."""
-    return " ".join(str(error).split())[:500] or type(error).__name__
+@contextmanager
+def _named_errors(what: str) -> Iterator[None]:
+    """Turn whatever the network stack of the hub's client raises into one error, with the advice in its later lines."""
+    try:
+        yield
+    except Exception as error:
+        said = " ".join(str(error).split())[:500] or type(error).__name__
+        raise HubError(f"{what}: {said}") from error
 
 
 def _without_paths(estimator: Any) -> Any:

@@ -52,7 +52,7 @@ class Hub(BaseHTTPRequestHandler):
         elif "/branch/" in self.path:
             self.server.branches.append(self.path.rpartition("/")[2])
             self.answer({})
-        elif "/commit/" in self.path:
+        elif f"/{REPO}/commit/" in self.path:
             self.commit([json.loads(line) for line in body.splitlines()])
         else:
             self.answer({"error": "unknown"}, 404)
@@ -148,6 +148,14 @@ def test_the_model_card_tells_what_was_learned(hub, make_classifier):
     assert "- `batch_size`: `4`" in card
     assert "- `encoder`: `'encoder" in card
     assert clf.encoder not in card and "checkpoint_dir" not in card
+
+
+def test_the_account_need_not_be_named(hub, make_classifier):
+    clf = make_classifier(label_names=LABELS).fit(TEXTS, Y)
+    clf.push_to_hub(REPO.partition("/")[2], token="secret")
+    assert f'from_hub("{REPO}")' in list(hub.commits.values())[-1]["README.md"].decode()
+    loaded = BertLamClassifier.from_hub(REPO, token=False, device=clf.device)
+    np.testing.assert_array_equal(loaded.predict_proba(TEXTS), clf.predict_proba(TEXTS))
 
 
 def test_a_branch_is_made_where_one_is_named(hub, make_classifier):
