@@ -10,7 +10,9 @@ import scipy.sparse as sp
 from sklearn.base import BaseEstimator, _fit_context, clone, is_regressor
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
+from sklearn.utils._metadata_requests import _routing_enabled
 from sklearn.utils._param_validation import HasMethods, StrOptions
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _num_samples, check_is_fitted, has_fit_parameter, validate_data
@@ -113,8 +115,8 @@ class BinaryRelevanceClassifier(MultilabelClassifierMixin, BaseEstimator):
         classes, _ = check_label_names(None, targets.columns, targets.matrix.shape[1])
         check_label_counts(targets.matrix, classes)
         weights = None if sample_weight is None else check_sample_weight(sample_weight, _num_samples(X))
-        if weights is not None and not has_fit_parameter(self._base_estimator(), "sample_weight"):
-            raise ValueError(f"sample_weight was given, but {self._base_estimator()!r} does not take it in fit.")
+        if weights is not None and not self._hands_on_weights(weights):
+            weights = None
         vectorizer = self._make_vectorizer()
         features = X if vectorizer is None else vectorizer.fit_transform(X, targets.matrix)
         columns = targets.matrix.tocsc()
@@ -125,6 +127,28 @@ class BinaryRelevanceClassifier(MultilabelClassifierMixin, BaseEstimator):
         self.vectorizer_, self.classes_ = vectorizer, classes
         self.n_labels_, self.sparse_output_ = len(classes), targets.is_sparse
         return self
+
+    def get_metadata_routing(self):
+        """Return who asks for which metadata; see scikit-learn's user guide on metadata routing.
+
+        Returns
+        -------
+        routing : MetadataRouter
+            ``fit`` hands on to the ``fit`` of ``estimator``.
+        """
+        estimator = self._base_estimator()
+        if self.estimator is None and _routing_enabled():
+            estimator.set_fit_request(sample_weight=True)
+        to_fit = MethodMapping().add(caller="fit", callee="fit")
+        return MetadataRouter(owner=self).add_self_request(self).add(estimator=estimator, method_mapping=to_fit)
+
+    def _hands_on_weights(self, weights: np.ndarray) -> bool:
+        """Tell whether the classifiers are given the weights."""
+        if _routing_enabled():
+            return "sample_weight" in process_routing(self, "fit", sample_weight=weights).estimator.fit
+        if not has_fit_parameter(self._base_estimator(), "sample_weight"):
+            raise ValueError(f"sample_weight was given, but {self._base_estimator()!r} does not take it in fit.")
+        return True
 
     def _check_X(self, X, reset: bool) -> Any:
         if self.vectorizer == "passthrough":

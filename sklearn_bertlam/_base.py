@@ -148,7 +148,7 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
 
         from ._losses import MaskedBCEWithLogitsLoss
 
-        pos_weight = check_pos_weight(self.pos_weight, self.n_labels_)
+        pos_weight = check_pos_weight(self.pos_weight, self.classes_)
         return MaskedBCEWithLogitsLoss(None if pos_weight is None else torch.from_numpy(pos_weight))
 
     # ---------------------------------------------------------------------------------------------------------- predicting
@@ -282,7 +282,7 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
         """The probability above which a label is predicted: a number, or one per label."""
         check_is_fitted(self, "n_labels_")  # fit itself asks, before it has ended
         if not isinstance(self.threshold, str):
-            return check_threshold(self.threshold, self.n_labels_)
+            return check_threshold(self.threshold, self.classes_)
         if self.threshold == "auto":
             return EVEN if self._expected_threshold is None else self._expected_threshold
         if not hasattr(self, "_tuned_threshold"):

@@ -513,7 +513,7 @@ class BertLamClassifier(NeuralTextClassifier):
             )
         classes, texts = check_new_labels(labels, self.classes_, self._label_texts)
         if np.ndim(self.threshold):
-            check_threshold(self.threshold, self.n_labels_ + len(classes))
+            check_threshold(self.threshold, [*self.classes_.tolist(), *classes])
         all_tokens, new_tokens = (
             tokenize(self.tokenizer_, part, self._reading["max_length"]) for part in ([*self._label_texts, *texts], texts)
         )

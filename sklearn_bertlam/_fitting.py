@@ -130,8 +130,8 @@ class Fitting:
         if not self.is_part:
             check_label_counts(targets.matrix, labels, stacklevel=6)
         if not isinstance(estimator.threshold, str):
-            check_threshold(estimator.threshold, len(labels))
-        check_pos_weight(estimator.pos_weight, len(labels))
+            check_threshold(estimator.threshold, labels)
+        check_pos_weight(estimator.pos_weight, labels)
         self._check_part()
         self._check_validation_size(len(texts))
         self._check_checkpoints()

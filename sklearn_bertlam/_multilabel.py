@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from sklearn.base import ClassifierMixin
+from sklearn.pipeline import Pipeline
 
 from ._validation import Targets, check_sample_weight, check_targets, in_order_of
 
@@ -50,6 +51,17 @@ class MultilabelClassifierMixin(ClassifierMixin):
         tags.classifier_tags.multi_label = True
         tags.classifier_tags.multi_class = False
         return tags
+
+
+def classifier_in(estimator: Any) -> Any:
+    """Return the fitted classifier in pipelines and searches."""
+    while True:
+        if hasattr(estimator, "best_estimator_"):
+            estimator = estimator.best_estimator_
+        elif isinstance(estimator, Pipeline):
+            estimator = estimator[-1]
+        else:
+            return estimator
 
 
 def names_of_labels(estimator: Any, n_labels: int) -> np.ndarray | None:

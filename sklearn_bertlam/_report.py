@@ -12,7 +12,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, validate_params
 from sklearn.utils.validation import _num_samples
 
-from ._validation import check_named_targets
+from ._validation import check_named_targets, check_order
 from .exceptions import InvalidTargetError, UnsuitableThresholdError
 
 _KS = (1, 3, 5)
@@ -30,7 +30,8 @@ class MultilabelReport:
     metrics : dict of str to float
         The metrics over all labels.
     intervals : dict of str to (float, float)
-        The lower and the upper end of the interval of each metric; empty without bootstrap.
+        The lower and the upper end of the interval of each metric but "calibration_error", which is an average of
+        distances and so larger in most resamples than in the documents; empty without bootstrap.
     per_label : dict of str to dict
         For each label "precision", "recall", "f1" and "support", the number of documents that have it.
     confidence : float
@@ -154,6 +155,7 @@ def multilabel_report(
         documents ("samples"); Hamming loss; subset accuracy; precision and nDCG of the best 1, 3 and 5 labels, where equal
         probabilities share their ranks; label ranking average precision (LRAP); and the expected calibration error over 15
         bins of equal width. What divides by zero counts as zero; documents without any label are left out of nDCG and LRAP.
+        A label of which a resample has nothing keeps its value in it.
 
     Raises
     ------
@@ -179,7 +181,7 @@ def multilabel_report(
     scores = _check_scores(y_score, names)
     if truth.shape != scores.shape:
         raise ValueError(f"y_true has shape {truth.shape} but y_score has {scores.shape}.")
-    predicted = scores > _check_threshold(threshold, truth.shape[1])
+    predicted = scores > _check_threshold(threshold, names)
     parts = _Parts(truth, predicted, scores)
     everything = np.ones((1, len(truth)))
     metrics = {name: float(value[0]) for name, value in parts.metrics(everything).items()}
@@ -204,12 +206,13 @@ def _check_scores(y_score, names: list) -> np.ndarray:
     return scores
 
 
-def _check_threshold(threshold, n_labels: int) -> np.ndarray:
+def _check_threshold(threshold, names: list) -> np.ndarray:
     """Return numbers, which need not lie between 0 and 1: a tuned one may predict everything or nothing."""
+    check_order(threshold, names, "threshold", UnsuitableThresholdError)
     values = np.asarray(threshold, dtype=np.float64)
-    if values.shape not in ((), (n_labels,)) or np.isnan(values).any():
+    if values.shape not in ((), (len(names),)) or np.isnan(values).any():
         raise UnsuitableThresholdError(
-            f"threshold should be a number or have shape ({n_labels},), without NaN; got {threshold!r}."
+            f"threshold should be a number or have shape ({len(names)},), without NaN; got {threshold!r}."
         )
     return values
 
@@ -242,6 +245,7 @@ class _Parts:
 
     def __init__(self, truth: np.ndarray, predicted: np.ndarray, scores: np.ndarray):
         self.counts = [marks.astype(np.float32) for marks in (truth & predicted, predicted, truth)]  # (n, K) each
+        self.totals = [counts.sum(axis=0) for counts in self.counts]  # (K,) each
         hits, n_predicted, support = (marks.sum(axis=1) for marks in (truth & predicted, predicted, truth))
         self.means = {
             "precision_samples": _divide(hits, n_predicted),
@@ -270,7 +274,10 @@ class _Parts:
             ("recall", lambda h, p, s: h, lambda h, p, s: s),
             ("f1", lambda h, p, s: 2 * h, lambda h, p, s: p + s),
         ):
-            values = _divide(top(hits, n_predicted, support), bottom(hits, n_predicted, support))
+            values, of_all = (
+                _divide(top(*counts), bottom(*counts)) for counts in ((hits, n_predicted, support), self.totals)
+            )
+            values = np.where(bottom(hits, n_predicted, support) > 0, values, of_all)
             found[f"{name}_micro"] = _divide(top(*totals), bottom(*totals))
             found[f"{name}_macro"] = values.mean(axis=1)
             found[f"{name}_weighted"] = (values * share).sum(axis=1)
@@ -327,6 +334,7 @@ def _intervals(
         weights = random_state.multinomial(n, np.full(n, 1 / n), size=size).astype(np.float32)
         for name, values in parts.metrics(weights).items():
             found.setdefault(name, []).append(values)
+    del found["calibration_error"]
     tail = (1 - confidence) / 2
     ends = {name: np.quantile(np.concatenate(values), [tail, 1 - tail]) for name, values in found.items()}
     return {name: (float(low), float(high)) for name, (low, high) in ends.items()}

@@ -23,6 +23,10 @@ from .exceptions import (
     UnsuitableThresholdError,
 )
 
+_STRINGS = (
+    "y has a string for every text. One column per label is needed: pandas.get_dummies(y) where a text has one label, "
+    "pandas.Series(y).str.get_dummies(',') where a string lists several."
+)
 _LABEL_SETS = (
     "y looks like a collection of label sets. One column per label is needed: use "
     "sklearn.preprocessing.MultiLabelBinarizer().fit_transform(y)."
@@ -186,18 +190,23 @@ def _to_array(y) -> np.ndarray:
         y = y.to_pandas()
     if hasattr(y, "iloc") and hasattr(y, "columns"):
         return _frame_to_array(y)
-    if isinstance(y, (list, tuple)) and any(isinstance(row, (str, Set, Mapping)) or _has_strings(row) for row in y):
+    if isinstance(y, np.ma.MaskedArray):
+        y = np.ma.filled(y.astype(object), np.nan)
+    if isinstance(y, (list, tuple)) and any(isinstance(row, (Set, Mapping)) or _has_strings(row) for row in y):
         raise InvalidTargetError(_LABEL_SETS)
     try:
         array = np.asarray(y)
     except ValueError as error:  # rows of different lengths
         raise InvalidTargetError(_LABEL_SETS) from error
+    if array.ndim == 1 and (array.dtype.kind in "UST" or any(isinstance(row, str) for row in array)):
+        raise InvalidTargetError(_STRINGS)
     if array.ndim == 1 and array.dtype == object and any(isinstance(row, (Sequence, Set)) for row in array):
         raise InvalidTargetError(_LABEL_SETS)
     if array.ndim != 2:
+        way = "y.to_frame()" if hasattr(y, "to_frame") else "y.reshape(-1, 1)"
         raise InvalidTargetError(
             f"y should be an indicator matrix of shape (n_texts, n_labels), got an array of shape {array.shape}. "
-            "For one label use y.reshape(-1, 1); for label sets use sklearn.preprocessing.MultiLabelBinarizer. "
+            f"For one label use {way}; for label sets use sklearn.preprocessing.MultiLabelBinarizer. "
             f"Unknown label type: {type_of_target(array)}."
         )
     return _to_float(array)
@@ -208,8 +217,8 @@ def _frame_to_array(y) -> np.ndarray:
         return _to_float(y.to_numpy(dtype=object))
     try:  # nullable columns have pd.NA, which no float dtype takes by itself
         return y.to_numpy(dtype=np.float32, na_value=np.nan)
-    except (TypeError, ValueError) as error:
-        raise InvalidTargetError(f"y should hold only 0, 1 and NaN (unknown): {error}.") from error
+    except (TypeError, ValueError):
+        return _to_float(y.to_numpy(dtype=object))
 
 
 def _has_strings(row) -> bool:
@@ -226,8 +235,11 @@ def _to_float(array: np.ndarray) -> np.ndarray:
             raise InvalidTargetError(_LABEL_SETS)
         missing = np.frompyfunc(lambda entry: entry is None or type(entry).__name__ == "NAType", 1, 1)(array).astype(bool)
         array = np.where(missing, np.nan, array)
+    are_strings = [isinstance(entry, str) for entry in array.flat]
+    if array.shape[1] == 1 and all(are_strings):
+        raise InvalidTargetError(_STRINGS)
     try:
-        if array.dtype.kind in "UST" or any(isinstance(entry, str) for entry in array.flat):
+        if any(are_strings):
             raise ValueError("strings found")
         return array.astype(np.float64)
     except (TypeError, ValueError) as error:
@@ -298,7 +310,7 @@ def check_label_names(
     """
     if label_names is None:
         classes = list(range(n_labels)) if columns is None else columns
-        texts = classes if columns is not None and all(isinstance(column, str) for column in columns) else None
+        texts = list(map(str, classes)) if any(isinstance(label, str) for label in classes) else None
     elif isinstance(label_names, Mapping):
         classes, texts = _from_mapping(label_names, columns, n_labels)
     else:
@@ -348,17 +360,21 @@ def _from_sequence(label_names: Iterable, columns: list | None, n_labels: int) -
         raise InvalidLabelNamesError(
             f"label_names is a {type(label_names).__name__}. Pass a sequence with one name per column of y, in their order."
         )
-    index = list(getattr(label_names, "index", ())) if hasattr(label_names, "to_dict") else []  # of a Series
-    if columns is not None and index != columns and set(index) == set(columns):
-        raise InvalidLabelNamesError(
-            "label_names is a Series whose index has the columns of y in another order. Pass label_names.to_dict()."
-        )
+    if columns is not None:
+        check_order(label_names, columns, "label_names", InvalidLabelNamesError)
     names = _check_label_texts(np.asarray(label_names, dtype=object).tolist())
     _check_number(len(names), n_labels)
     _check_unique(names, "label_names has {!r} more than once. Every label needs a name of its own.", InvalidLabelNamesError)
     if columns is not None and set(names) == set(columns):  # the same names in another order
         return columns, columns
     return (names if columns is None else columns), names
+
+
+def check_order(values, labels: Sequence | np.ndarray, name: str, error: type[ValueError]) -> None:
+    """Refuse a Series, which is taken by position, whose index has the labels in another order."""
+    index = list(getattr(values, "index", ())) if hasattr(values, "to_dict") else []
+    if index != list(labels) and set(index) == set(labels):
+        raise error(f"{name} is a Series whose index has the labels in another order than y. Pass {name}.loc[y.columns].")
 
 
 def _check_number(n_names: int, n_labels: int) -> None:
@@ -402,15 +418,16 @@ def object_array(items: list) -> np.ndarray:
 # ----------------------------------------------------------------------------------------------------------- thresholds
 
 
-def check_threshold(threshold, n_labels: int) -> float | np.ndarray:
+def check_threshold(threshold, classes: Sequence | np.ndarray) -> float | np.ndarray:
     """Return a number, or numbers of shape (K,), between 0 and 1, in the double precision that they were tuned in."""
+    check_order(threshold, classes, "threshold", UnsuitableThresholdError)
     try:
         values = np.asarray(threshold, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise UnsuitableThresholdError(f"threshold should be numbers between 0 and 1, got {threshold!r}.") from error
-    if values.shape not in ((), (n_labels,)):
+    if values.shape not in ((), (len(classes),)):
         raise UnsuitableThresholdError(
-            f"threshold should be a number or have shape ({n_labels},), got shape {values.shape}."
+            f"threshold should be a number or have shape ({len(classes)},), got shape {values.shape}."
         )
     if not ((values >= 0) & (values <= 1)).all():
         raise UnsuitableThresholdError(f"threshold should lie between 0 and 1, got {threshold!r}.")
@@ -430,10 +447,12 @@ def check_sample_weight(sample_weight, n_texts: int) -> np.ndarray:
     return weights
 
 
-def check_pos_weight(pos_weight, n_labels: int) -> np.ndarray | None:
+def check_pos_weight(pos_weight, classes: Sequence | np.ndarray) -> np.ndarray | None:
     """Return positive float32 weights of shape (K,), or None."""
     if pos_weight is None:
         return None
+    check_order(pos_weight, classes, "pos_weight", ValueError)
+    n_labels = len(classes)
     try:
         weights = np.asarray(pos_weight, dtype=np.float32)
     except (TypeError, ValueError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from numbers import Integral
 from typing import Any
@@ -12,10 +13,12 @@ from sklearn.base import BaseEstimator, MetaEstimatorMixin, _fit_context, clone
 from sklearn.model_selection import BaseShuffleSplit, check_cv
 from sklearn.model_selection._split import _BaseKFold, _validate_shuffle_split
 from sklearn.utils import _safe_indexing, check_random_state, get_tags, indexable
+from sklearn.utils._metadata_requests import _routing_enabled
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.metadata_routing import UNUSED, MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.parallel import Parallel, delayed
-from sklearn.utils.validation import _num_samples, check_is_fitted, has_fit_parameter
+from sklearn.utils.validation import _check_method_params, _num_samples, check_is_fitted, has_fit_parameter
 
 from ._multilabel import MultilabelClassifierMixin, in_order_of_labels, names_of_labels, one_column_per_label
 from ._stratification import stratify
@@ -88,7 +91,7 @@ class MultilabelStratifiedKFold(_BaseKFold):
         y : {array-like, sparse matrix, DataFrame} of shape (n, n_labels)
             Indicator of 0 and 1.
         groups : object
-            Ignored; here for compatibility.
+            Ignored, with a warning.
 
         Yields
         ------
@@ -100,6 +103,7 @@ class MultilabelStratifiedKFold(_BaseKFold):
         InvalidTargetError
             If y is not an indicator, or has NaN. It is a ValueError.
         """
+        _warn_of_groups(self, groups)
         return super().split(X, y)
 
     def _iter_test_masks(self, X=None, y=None, groups=None):
@@ -156,13 +160,14 @@ class MultilabelStratifiedShuffleSplit(BaseShuffleSplit):
         y : {array-like, sparse matrix, DataFrame} of shape (n, n_labels)
             Indicator of 0 and 1.
         groups : object
-            Ignored; here for compatibility.
+            Ignored, with a warning.
 
         Yields
         ------
         train, test : ndarray of int
             Positions, in random order.
         """
+        _warn_of_groups(self, groups)
         return super().split(X, y)
 
     def _iter_indices(self, X, y=None, groups=None):
@@ -173,6 +178,11 @@ class MultilabelStratifiedShuffleSplit(BaseShuffleSplit):
         for _ in range(self.n_splits):
             parts = stratify(targets, np.array([n_train, n_test, n - n_train - n_test]), random_state, self.order)
             yield tuple(random_state.permutation(np.flatnonzero(parts == part)) for part in (0, 1))
+
+
+def _warn_of_groups(splitter: Any, groups: Any) -> None:
+    if groups is not None:
+        warnings.warn(f"The groups parameter is ignored by {type(splitter).__name__}", UserWarning, stacklevel=3)
 
 
 def _complete_indicator(y, n: int, order: int) -> sp.csr_array:
@@ -271,6 +281,8 @@ class MultilabelThresholdClassifierCV(MultilabelClassifierMixin, MetaEstimatorMi
         "n_jobs": [Integral, None],
     }
 
+    __metadata_request__fit = {"sample_weight": UNUSED}  # it only hands weights on
+
     def __init__(self, estimator, *, scoring="f1_micro", per_label=False, min_labels=0, cv=None, refit=True, n_jobs=None):
         self.estimator = estimator
         self.scoring = scoring
@@ -281,7 +293,7 @@ class MultilabelThresholdClassifierCV(MultilabelClassifierMixin, MetaEstimatorMi
         self.n_jobs = n_jobs
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None, **params):
         """Fit the classifier and tune its threshold.
 
         Parameters
@@ -292,6 +304,9 @@ class MultilabelThresholdClassifierCV(MultilabelClassifierMixin, MetaEstimatorMi
             Indicator of 0 and 1; NaN (unknown) where the classifier allows it.
         sample_weight : array-like of shape (n,), optional
             Weights for fitting the classifier. Thresholds are tuned without weights.
+        **params : dict
+            ``groups`` for the splitter, and anything else that the classifier takes in ``fit``, such as
+            ``clf__sample_weight`` of a pipeline. With ``enable_metadata_routing=True``, those who ask for something get it.
 
         Returns
         -------
@@ -309,29 +324,28 @@ class MultilabelThresholdClassifierCV(MultilabelClassifierMixin, MetaEstimatorMi
         targets = check_targets(y, _num_samples(X))
         weights = None if sample_weight is None else check_sample_weight(sample_weight, _num_samples(X))
         n_labels = targets.matrix.shape[1]
-        self._check(weights, n_labels)
+        self._check(n_labels)
+        for_fit, for_split = self._routed(weights, params)
         y = y.to_pandas() if hasattr(y, "to_pandas") else y  # whose columns are names
         y = y.tocsr() if targets.is_sparse else y if hasattr(y, "iloc") else _plain(y, targets.matrix)
-        splits = self._splits(X, targets)
+        splits = self._splits(X, targets, for_split)
         if self.cv == "prefit":
             fitted = [self.estimator]
         else:
-            fitted = Parallel(n_jobs=self.n_jobs)(delayed(_fit)(self.estimator, X, y, weights, train) for train, _ in splits)
+            fitted = Parallel(n_jobs=self.n_jobs)(delayed(_fit)(self.estimator, X, y, for_fit, train) for train, _ in splits)
         targets = in_order_of_labels(targets, fitted[0])  # a classifier may have been fitted before, with another order
         entries, folds = self._held_out(fitted, X, targets.matrix, [test for _, test in splits])
         threshold, score = self._tune(entries), self._cross_fitted_score(entries, folds)
-        self.estimator_ = _fit(self.estimator, X, y, weights) if self.refit else fitted[0]
+        self.estimator_ = _fit(self.estimator, X, y, for_fit) if self.refit else fitted[0]
         self.n_labels_, self.sparse_output_ = n_labels, targets.is_sparse
         known = names_of_labels(self.estimator_, n_labels)
         self.classes_ = check_label_names(None, targets.columns, n_labels)[0] if known is None else known
         self.threshold_, self.best_score_ = threshold, score
         return self
 
-    def _check(self, weights: np.ndarray | None, n_labels: int) -> None:
+    def _check(self, n_labels: int) -> None:
         if not _has_scores(self.estimator):
             raise ValueError(f"estimator should have predict_proba or decision_function, got {self.estimator!r}.")
-        if weights is not None and not has_fit_parameter(self.estimator, "sample_weight"):
-            raise ValueError(f"sample_weight was given, but {self.estimator!r} does not take it in fit.")
         if self.min_labels > n_labels:
             raise ValueError(f"min_labels={self.min_labels} is more than the {n_labels} labels that there are.")
         if self.per_label and self.scoring == "f1_samples":
@@ -339,7 +353,30 @@ class MultilabelThresholdClassifierCV(MultilabelClassifierMixin, MetaEstimatorMi
         if isinstance(self.cv, str) and self.refit:
             raise ValueError("cv='prefit' needs refit=False, because it says that the classifier is fitted already.")
 
-    def _splits(self, X, targets: Targets) -> list[tuple[np.ndarray | None, np.ndarray]]:
+    def get_metadata_routing(self):
+        """Return who asks for which metadata; see scikit-learn's user guide on metadata routing.
+
+        Returns
+        -------
+        routing : MetadataRouter
+            ``fit`` hands on to the ``fit`` of ``estimator`` and the ``split`` of ``cv``.
+        """
+        router = MetadataRouter(owner=self).add_self_request(self)
+        router.add(estimator=self.estimator, method_mapping=MethodMapping().add(caller="fit", callee="fit"))
+        return router.add(splitter=self.cv, method_mapping=MethodMapping().add(caller="fit", callee="split"))
+
+    def _routed(self, weights: np.ndarray | None, params: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return what the classifier's ``fit`` and the splitter's ``split`` are given."""
+        params = params if weights is None else {"sample_weight": weights, **params}
+        if _routing_enabled():
+            routed = process_routing(self, "fit", **params)
+            return routed.estimator.fit, routed.splitter.split
+        if weights is not None and not has_fit_parameter(self.estimator, "sample_weight"):
+            raise ValueError(f"sample_weight was given, but {self.estimator!r} does not take it in fit.")
+        groups = params.pop("groups", None)
+        return params, {} if groups is None else {"groups": groups}
+
+    def _splits(self, X, targets: Targets, params: dict[str, Any]) -> list[tuple[np.ndarray | None, np.ndarray]]:
         if isinstance(self.cv, str):
             check_is_fitted(self.estimator)
             return [(None, np.arange(targets.matrix.shape[0]))]
@@ -349,7 +386,7 @@ class MultilabelThresholdClassifierCV(MultilabelClassifierMixin, MetaEstimatorMi
             splitter: Any = MultilabelStratifiedKFold(cv)
         else:
             splitter, known = check_cv(cv), known if targets.is_sparse else known.toarray()
-        splits: list = [(_positions(train), _positions(test)) for train, test in splitter.split(X, known)]
+        splits: list = [(_positions(train), _positions(test)) for train, test in splitter.split(X, known, **params)]
         if not self.refit and len(splits) > 1:
             raise ValueError(
                 f"refit=False needs a single split to take the classifier from; cv={self.cv!r} has {len(splits)}."
@@ -449,7 +486,7 @@ class MultilabelThresholdClassifierCV(MultilabelClassifierMixin, MetaEstimatorMi
 def _plain(y: Any, targets: sp.csr_array) -> np.ndarray:
     """Return y as an array of numbers."""
     array = np.asarray(y)
-    return targets.toarray() if array.dtype == object else array
+    return targets.toarray() if array.dtype == object or isinstance(y, np.ma.MaskedArray) else array
 
 
 def _positions(rows: np.ndarray) -> np.ndarray:
@@ -460,11 +497,11 @@ def _rows(entries: ScoredEntries, rows: np.ndarray) -> ScoredEntries:
     return ScoredEntries(*(part[rows] for part in entries))
 
 
-def _fit(estimator, X, y, weights: np.ndarray | None, rows: np.ndarray | None = None) -> Any:
+def _fit(estimator, X, y, params: dict[str, Any], rows: np.ndarray | None = None) -> Any:
     if rows is not None:
+        params = _check_method_params(X, params, rows)
         X, y = _safe_indexing(X, rows), _safe_indexing(y, rows)
-        weights = None if weights is None else weights[rows]
-    return clone(estimator).fit(X, y, **({} if weights is None else {"sample_weight": weights}))
+    return clone(estimator).fit(X, y, **params)
 
 
 def _scores(estimator: Any, X, n_labels: int) -> np.ndarray:

@@ -198,7 +198,7 @@ class OnnxBertLamClassifier(MultilabelClassifierMixin, BaseEstimator):
     def threshold_(self) -> float | np.ndarray:
         """The probability above which a label is predicted: a number, or one per label."""
         threshold = self._file.metadata.threshold if self.threshold is None else self.threshold
-        return check_threshold(threshold, self.n_labels_)
+        return check_threshold(threshold, self.classes_)
 
     @property
     def sparse_output_(self) -> bool:

@@ -3,8 +3,10 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 from conftest import LABELS, TEXTS, Y
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn import config_context
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.datasets import make_multilabel_classification
+from sklearn.exceptions import UnsetMetadataPassedError
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.feature_selection import SelectKBest, chi2
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -144,3 +146,21 @@ def test_a_label_that_all_or_none_have_is_certain():
     with pytest.warns(LabelWithoutPositivesWarning):
         clf.fit(TEXTS, targets)
     np.testing.assert_array_equal(clf.predict_proba(TEXTS), targets)
+
+
+def test_weights_go_where_they_are_asked_for():
+    weights = np.arange(12) % 3 + 1.0
+    default = BinaryRelevanceClassifier().fit(TEXTS, Y, sample_weight=weights).decision_function(TEXTS)
+    without = BinaryRelevanceClassifier().fit(TEXTS, Y).decision_function(TEXTS)
+    base = LogisticRegression(C=1000.0, solver="liblinear", random_state=0)
+    with config_context(enable_metadata_routing=True):
+        for estimator, expected in (
+            (None, default),
+            (clone(base).set_fit_request(sample_weight=True), default),
+            (make_pipeline(clone(base).set_fit_request(sample_weight=True)), default),
+            (clone(base).set_fit_request(sample_weight=False), without),
+        ):
+            clf = BinaryRelevanceClassifier(estimator=estimator).fit(TEXTS, Y, sample_weight=weights)
+            np.testing.assert_allclose(clf.decision_function(TEXTS), expected)
+        with pytest.raises(UnsetMetadataPassedError):
+            BinaryRelevanceClassifier(estimator=base).fit(TEXTS, Y, sample_weight=weights)

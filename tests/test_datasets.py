@@ -206,3 +206,16 @@ def test_lyrl2004_files(tmp_path):
     (tmp_path / "rcv1-v2.topics.qrels").unlink()
     with pytest.raises(DatasetNotFoundError, match="JMLR 5"):
         load_rcv1_v2(tmp_path)
+
+
+def test_a_label_that_a_line_repeats_counts_once(tmp_path):
+    lines = ['{"text": "a", "labels": ["x", "x", "x"]}', *['{"text": "b", "labels": ["y"]}'] * 2]
+    (tmp_path / "train.jsonl").write_text("\n".join(lines))
+    assert load_jsonl_dir(tmp_path).target_names.tolist() == ["y", "x"]
+
+
+@pytest.mark.parametrize("content", ["é".encode("latin-1"), gzip.compress(b"{}")])
+def test_files_of_another_encoding_are_not_called_incomplete(tmp_path, content):
+    (tmp_path / "train.jsonl").write_bytes(content)
+    with pytest.raises(DatasetFormatError, match="train.jsonl: is not UTF-8.*Save it as UTF-8"):
+        load_jsonl_dir(tmp_path)

@@ -36,6 +36,12 @@ def test_the_examples_for_users_of_other_libraries_run(capsys, no_network, quick
     assert here > there
 
 
+@needs_embedded_encoder
+def test_the_example_of_the_baselines_runs(capsys, no_network, quick_examples):
+    assert run_examples_of("baselines.md")["clf"].n_iter_ == 10
+    assert capsys.readouterr().out.strip("[] \n").split() <= ["1"] * 12
+
+
 def test_every_measurement_is_in_the_contents():
     contents = (DOCS / "index.md").read_text(encoding="utf-8").splitlines()
     pages = [str(page.relative_to(DOCS).with_suffix("").as_posix()) for page in (DOCS / "results").rglob("*.md")]

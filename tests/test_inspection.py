@@ -19,7 +19,8 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.multioutput import MultiOutputClassifier
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from sklearn_bertlam.exceptions import InvalidTargetError
 from sklearn_bertlam.inspection import (
@@ -29,6 +30,7 @@ from sklearn_bertlam.inspection import (
     TrainingHistoryDisplay,
     multilabel_report,
 )
+from sklearn_bertlam.model_selection import MultilabelThresholdClassifierCV
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +86,21 @@ def test_intervals_hold_what_they_say():
     assert 165 <= inside <= 192
 
 
+def test_rare_labels_do_not_move_intervals_away_from_their_metric():
+    random = np.random.RandomState(0)
+    for _ in range(10):
+        y = (random.rand(100, 30) < 0.4 / np.arange(1, 31)).astype(int)
+        scores = np.clip(np.where(y, 0.9, 0.05) + random.normal(0, 0.2, y.shape), 0, 1)
+        report = multilabel_report(y, scores, n_bootstraps=100)
+        for average in ("precision_macro", "recall_macro", "f1_macro"):
+            low, high = report.intervals[average]
+            assert low <= report.metrics[average] <= high
+    perfect = multilabel_report(y[:, y.any(axis=0)], y[:, y.any(axis=0)], n_bootstraps=100)
+    assert perfect.intervals["f1_macro"] == (1.0, 1.0)
+    assert "calibration_error" not in perfect.intervals  # resampling makes it larger
+    assert np.isnan(perfect.to_frame().loc["calibration_error", "low"])
+
+
 def test_the_report_comes_in_many_forms(scored):
     y, scores = scored
     names = [f"label {number}" for number in range(6)]
@@ -91,6 +108,7 @@ def test_the_report_comes_in_many_forms(scored):
     assert "f1_micro" in str(report)
     assert "label 3" in repr(report)
     frame = report.to_frame()
+    frame = frame.dropna()
     assert ((frame["low"] <= frame["value"]) & (frame["value"] <= frame["high"])).mean() > 0.9
     assert report.to_frame(per_label=True).loc["label 2", "support"] == y[:, 2].sum()
     assert json.loads(json.dumps(report.to_dict()))["n_documents"] == 300
@@ -111,6 +129,12 @@ def test_the_report_comes_in_many_forms(scored):
         ([[1, 0]], [[0.5, 0.1]], {"n_bootstraps": -1}, "n_bootstraps"),
         ([[1, 0]], [[0.5, 0.1]], {"threshold": [0.5]}, r"shape \(2,\)"),
         ([[1, 0]], [[0.5, 0.1]], {"threshold": np.nan}, "without NaN"),
+        (
+            pd.DataFrame([[1, 0]], columns=["a", "b"]),
+            [[0.5, 0.1]],
+            {"threshold": pd.Series({"b": 0.1, "a": 0.2})},
+            "threshold is a Series.*another order",
+        ),
         (np.empty((0, 2)), np.empty((0, 2)), {}, "0|no row"),
     ],
 )
@@ -447,6 +471,17 @@ def test_labels_are_drawn(draw, explained):
     assert count == ((Y[:, row] > wrong[:, row]) & (Y[:, column] < wrong[:, column])).sum() > 0
     assert LabelReportDisplay.from_predictions(Y, Y).worst_confusions() == []
     np.testing.assert_array_equal(LabelReportDisplay.from_estimator(explained, TEXTS[:4], Y[:4]).counts, Y.sum(axis=0))
+
+
+def test_labels_are_drawn_over_what_the_classifier_learned_from(draw, make_classifier):
+    clf = make_classifier(max_epochs=0, random_state=0)
+    for wrapped in (
+        make_pipeline(FunctionTransformer(), clf),
+        GridSearchCV(clf, {"threshold": [0.5]}, cv=2, scoring="f1_micro"),
+        MultilabelThresholdClassifierCV(make_pipeline(clf), cv=2),
+    ):
+        wrapped.fit(TEXTS, Y)
+        np.testing.assert_array_equal(LabelReportDisplay.from_estimator(wrapped, TEXTS[:4], Y[:4]).counts, Y.sum(axis=0))
 
 
 def test_confusions_are_drawn(draw):

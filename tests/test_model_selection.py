@@ -7,17 +7,28 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 from conftest import TEXTS, Y
+from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.datasets import make_multilabel_classification
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.exceptions import ConvergenceWarning, NotFittedError, UnsetMetadataPassedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, Perceptron
-from sklearn.metrics import f1_score
-from sklearn.model_selection import GridSearchCV, KFold, ShuffleSplit, StratifiedKFold, cross_val_predict, cross_val_score
+from sklearn.metrics import f1_score, get_scorer
+from sklearn.model_selection import (
+    GridSearchCV,
+    GroupKFold,
+    KFold,
+    ShuffleSplit,
+    StratifiedKFold,
+    cross_val_predict,
+    cross_val_score,
+)
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 from sklearn.svm import LinearSVC
 
 from sklearn_bertlam._thresholds import best_threshold, scored_entries
@@ -435,3 +446,72 @@ def test_pairs_of_labels_do_not_matter_where_no_document_has_two():
     y = np.eye(3, dtype=int)[np.arange(30) % 3]
     for _, test in MultilabelStratifiedKFold(5, order=2).split(y, y):
         np.testing.assert_array_equal(y[test].sum(axis=0), [2, 2, 2])
+
+
+# ------------------------------------------------------------------------------------------------------------- metadata
+
+
+class NotesWeights(MLPClassifier):
+    """A classifier that tells whether it was given weights."""
+
+    def fit(self, X, y, sample_weight=None):
+        self.weights_ = sample_weight
+        return super().fit(X, y)
+
+
+@pytest.fixture
+def notes_weights():
+    return NotesWeights(hidden_layer_sizes=(), max_iter=1)
+
+
+of_few_steps = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+@of_few_steps
+def test_weights_go_where_they_are_asked_for(numbers, notes_weights):
+    X, y = numbers
+    weights = np.arange(len(y)) % 2 + 1.0
+    with config_context(enable_metadata_routing=True):
+        asks = clone(notes_weights).set_fit_request(sample_weight=True)
+        does_not = clone(notes_weights).set_fit_request(sample_weight=False)
+        fitted = MultilabelThresholdClassifierCV(asks, cv=2).fit(X, y, sample_weight=weights)
+        np.testing.assert_array_equal(fitted.estimator_.weights_, weights)
+        pipeline = make_pipeline(FunctionTransformer(), asks)
+        fitted = MultilabelThresholdClassifierCV(pipeline, cv=2).fit(X, y, sample_weight=weights)
+        np.testing.assert_array_equal(fitted.estimator_[-1].weights_, weights)
+        with pytest.raises(TypeError, match="not routed to any object"):
+            MultilabelThresholdClassifierCV(does_not, cv=2).fit(X, y, sample_weight=weights)
+        with pytest.raises(UnsetMetadataPassedError):
+            MultilabelThresholdClassifierCV(notes_weights, cv=2).fit(X, y, sample_weight=weights)
+        scoring = get_scorer("f1_micro").set_score_request(sample_weight=False)
+        search = GridSearchCV(MultilabelThresholdClassifierCV(asks, cv=2), {"per_label": [True]}, cv=2, scoring=scoring)
+        search.fit(X, y, sample_weight=weights)
+        np.testing.assert_array_equal(search.best_estimator_.estimator_.weights_, weights)
+
+
+@of_few_steps
+def test_parameters_of_fit_reach_a_pipeline(numbers, notes_weights):
+    X, y = numbers
+    weights = np.arange(len(y)) % 2 + 1.0
+    pipeline = make_pipeline(FunctionTransformer(), notes_weights)
+    split = [(np.arange(100), np.arange(100, 200))]
+    tuned = MultilabelThresholdClassifierCV(pipeline, cv=split, refit=False).fit(X, y, notesweights__sample_weight=weights)
+    np.testing.assert_array_equal(tuned.estimator_[-1].weights_, weights[:100])
+
+
+@pytest.mark.parametrize("enable_metadata_routing", [False, True])
+def test_groups_reach_the_splitter(numbers, enable_metadata_routing):
+    X, y = numbers
+    groups = np.arange(len(y)) % 10
+    with config_context(enable_metadata_routing=enable_metadata_routing):
+        tuned = MultilabelThresholdClassifierCV(OneVsRestClassifier(LogisticRegression()), cv=GroupKFold(2))
+        tuned.fit(X, y, groups=groups)
+    splits = list(GroupKFold(2).split(X, y, groups))
+    same = MultilabelThresholdClassifierCV(OneVsRestClassifier(LogisticRegression()), cv=splits).fit(X, y)
+    assert tuned.threshold_ == same.threshold_
+
+
+@pytest.mark.parametrize("splitter", [MultilabelStratifiedKFold(2), MultilabelStratifiedShuffleSplit(2)])
+def test_groups_are_not_ignored_without_a_word(splitter):
+    with pytest.warns(UserWarning, match=f"groups parameter is ignored by {type(splitter).__name__}"):
+        splitter.split(TEXTS, Y, groups=np.arange(12))

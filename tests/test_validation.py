@@ -88,7 +88,13 @@ BAD_TARGETS = {
     "lists of labels": ([["printer"]] * 12, "MultiLabelBinarizer"),
     "sets of labels": ([{"printer"}] * 12, "MultiLabelBinarizer"),
     "lists of numbers": ([[1, 2], [1], *([[2]] * 10)], "MultiLabelBinarizer"),
-    "labels": (["printer"] * 12, "MultiLabelBinarizer"),
+    "labels": (["printer"] * 12, "y has a string for every text.*get_dummies"),
+    "array of labels": (np.array(["printer"] * 12), "get_dummies"),
+    "series of labels": (pd.Series(["printer,invoice"] * 12), "get_dummies"),
+    "categories": (pd.Series(["printer"] * 12, dtype="category"), "get_dummies"),
+    "frame of labels": (pd.DataFrame({"labels": ["printer,invoice"] * 12}), "get_dummies"),
+    "frame of string dtype": (pd.DataFrame({"labels": ["printer"] * 12}, dtype="string"), "get_dummies"),
+    "series of numbers": (pd.Series([0, 1] * 6), r"y.to_frame\(\)"),
     "array of label lists": (np.array([["printer"], ["a", "b"]] * 6, dtype=object), "MultiLabelBinarizer"),
     "frame of lists": (pd.DataFrame({"labels": [["a"], ["b", "c"]] * 6}), "MultiLabelBinarizer"),
     "array of strings": (Y.astype(str), "0, 1 and NaN"),
@@ -294,10 +300,10 @@ MESSAGES = {
         np.array([[1j]]),
         "Complex data not supported: y should hold only 0, 1 and NaN (unknown).",
     ),
-    "strings": (lambda y: check_targets(y, 1), np.array([["x"]]), f"{NOT_ZERO_ONE}dtype <U1: strings found."),
+    "strings": (lambda y: check_targets(y, 1), np.array([["x", "y"]]), f"{NOT_ZERO_ONE}dtype <U1: strings found."),
     "strings as objects": (
         lambda y: check_targets(y, 1),
-        np.array([["x"]], dtype=object),
+        np.array([["x", 0]], dtype=object),
         f"{NOT_ZERO_ONE}dtype object: strings found.",
     ),
     "a sparse matrix of complex numbers": (
@@ -382,38 +388,42 @@ MESSAGES = {
         "Two labels would have the text 'b' and be one to the encoder.",
     ),
     "words for threshold": (
-        lambda value: check_threshold(value, 2),
+        lambda value: check_threshold(value, [0, 1]),
         "high",
         "threshold should be numbers between 0 and 1, got 'high'.",
     ),
     "three thresholds": (
-        lambda value: check_threshold(value, 2),
+        lambda value: check_threshold(value, [0, 1]),
         [0.1] * 3,
         "threshold should be a number or have shape (2,), got shape (3,).",
     ),
-    "a large threshold": (lambda value: check_threshold(value, 2), 1.1, "threshold should lie between 0 and 1, got 1.1."),
+    "a large threshold": (
+        lambda value: check_threshold(value, [0, 1]),
+        1.1,
+        "threshold should lie between 0 and 1, got 1.1.",
+    ),
     "a negative weight": (
         lambda value: check_sample_weight(value, 2),
         [1.0, -1e-3],
         "Negative values in data passed to `sample_weight`.",
     ),
     "pos_weight of other labels": (
-        lambda value: check_pos_weight(value, 2),
+        lambda value: check_pos_weight(value, [0, 1]),
         [1.0] * 3,
         "pos_weight should be a number or have shape (2,), got shape (3,).",
     ),
     "a matrix of pos_weight": (
-        lambda value: check_pos_weight(value, 2),
+        lambda value: check_pos_weight(value, [0, 1]),
         [[1.0]],
         "pos_weight should be a number or have shape (2,), got shape (1, 1).",
     ),
     "pos_weight zero": (
-        lambda value: check_pos_weight(value, 2),
+        lambda value: check_pos_weight(value, [0, 1]),
         [1.0, 0.0],
         "pos_weight should be finite and positive, got [1.0, 0.0].",
     ),
     "pos_weight infinite": (
-        lambda value: check_pos_weight(value, 2),
+        lambda value: check_pos_weight(value, [0, 1]),
         np.inf,
         "pos_weight should be finite and positive, got inf.",
     ),
@@ -579,7 +589,8 @@ def test_label_names_and_classes():
 
     assert checked(None) == ([0, 1], None)
     assert checked(None, ["a", "b"]) == (["a", "b"], ["a", "b"])
-    assert checked(None, ["a", 3]) == (["a", 3], None)
+    assert checked(None, ["a", 3]) == (["a", 3], ["a", "3"])
+    assert checked(None, [5, 3]) == ([5, 3], None)
     assert checked(["x", "y"]) == (["x", "y"], ["x", "y"])
     assert checked(np.array(["x", "y"]), ["a", "b"]) == (["a", "b"], ["x", "y"])
     assert checked({"b": "y", "a": "x"}) == (["b", "a"], ["y", "x"])
@@ -592,9 +603,28 @@ def test_label_names_and_classes():
     assert check_new_labels({"c": "sea", "d": "sky"}, FEW, ["a", "b"]) == (["c", "d"], ["sea", "sky"])
 
 
-def test_a_series_of_label_names_is_not_taken_in_another_order_than_its_index():
-    with pytest.raises(BertLamError, match=r"in another order. Pass label_names.to_dict\(\)"):
-        check_label_names(pd.Series({"b": "y", "a": "x"}), ["a", "b"], 2)
+@pytest.mark.parametrize(
+    ("name", "check"),
+    [
+        ("label_names", lambda values, labels: check_label_names(values.map(str), labels, 2)),
+        ("threshold", check_threshold),
+        ("pos_weight", check_pos_weight),
+    ],
+)
+def test_a_series_is_not_taken_in_another_order_than_its_index(name, check):
+    values = pd.Series({"b": 0.25, "a": 0.5})
+    with pytest.raises(ValueError, match=rf"{name} is a Series.*in another order.*Pass {name}.loc\[y.columns\]"):
+        check(values, ["a", "b"])
+    check(values.loc[["a", "b"]], ["a", "b"])
+    check(values.reset_index(drop=True), ["a", "b"])
+    check(values, ["x", "y"])
+
+
+def test_what_is_masked_is_unknown():
+    mask = np.arange(12)[:, None] % 3 == np.arange(3)
+    unknown = check_targets(np.where(mask, np.nan, Y), 12).matrix
+    masked = check_targets(np.ma.masked_array(Y, mask=mask), 12).matrix
+    np.testing.assert_array_equal(masked.toarray(), unknown.toarray())
 
 
 def test_arrays_of_labels():
@@ -605,14 +635,14 @@ def test_arrays_of_labels():
 
 
 def test_numbers_that_are_accepted():
-    assert check_threshold(0, 2) == 0.0
-    assert check_threshold(1, 2) == 1.0
-    assert isinstance(check_threshold(np.float32(0.5), 2), float)
-    assert check_threshold([0.1, 1.0], 2).tolist() == [0.1, 1.0]
+    assert check_threshold(0, [0, 1]) == 0.0
+    assert check_threshold(1, [0, 1]) == 1.0
+    assert isinstance(check_threshold(np.float32(0.5), [0, 1]), float)
+    assert check_threshold([0.1, 1.0], [0, 1]).tolist() == [0.1, 1.0]
     assert check_sample_weight(None, 3).tolist() == [1, 1, 1]
     assert check_sample_weight([0, 2], 2).tolist() == [0, 2]
     assert check_sample_weight([0, 2], 2).dtype == np.float32
-    assert check_pos_weight(None, 2) is None
-    assert check_pos_weight(3, 2).tolist() == check_pos_weight([3], 2).tolist() == [3, 3]
-    assert check_pos_weight([1, 2], 2).tolist() == [1, 2]
-    assert check_pos_weight([1, 2], 2).dtype == np.float32
+    assert check_pos_weight(None, [0, 1]) is None
+    assert check_pos_weight(3, [0, 1]).tolist() == check_pos_weight([3], [0, 1]).tolist() == [3, 3]
+    assert check_pos_weight([1, 2], [0, 1]).tolist() == [1, 2]
+    assert check_pos_weight([1, 2], [0, 1]).dtype == np.float32

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
-from .._multilabel import in_order_of_labels, names_of_labels
+from .._multilabel import classifier_in, in_order_of_labels, names_of_labels
 from .._report import multilabel_report
 from .._validation import check_named_targets, check_targets
 from ._display import BLUE, Display
@@ -60,7 +60,7 @@ class LabelReportDisplay(Display):
         Parameters
         ----------
         estimator : object
-            A fitted classifier.
+            A fitted classifier, or a pipeline or search around one.
         X : iterable of length n
             Documents that it was not trained on.
         y : {array-like, sparse matrix, DataFrame} of shape (n, n_labels)
@@ -78,7 +78,9 @@ class LabelReportDisplay(Display):
         """
         check_is_fitted(estimator)
         if train_counts is None:
-            train_counts = getattr(estimator, "class_count_", None)
+            classifier = classifier_in(estimator)
+            classifier = classifier_in(getattr(classifier, "estimator_", classifier))  # of MultilabelThresholdClassifierCV
+            train_counts = getattr(classifier, "class_count_", None)
         predicted = estimator.predict(X)
         targets = in_order_of_labels(check_targets(y, predicted.shape[0]), estimator)
         names = names_of_labels(estimator, targets.matrix.shape[1])
@@ -95,9 +97,9 @@ class LabelReportDisplay(Display):
             Indicators of 0 and 1.
         label_names : sequence of length n_labels, optional
             The labels.
-        train_counts : array-like of shape (n_labels,), optional
-            How many training documents have each label; by default those in y_true are counted. A Series is taken by the
-            names in its index.
+        train_counts : array-like of shape (n_labels,), dict or Series, optional
+            How many training documents have each label; by default those in y_true are counted. A dict or a Series is taken
+            by its labels.
         ax : matplotlib Axes, optional
             Where to draw.
 
@@ -191,6 +193,8 @@ class LabelReportDisplay(Display):
 
 
 def _counts_in_order(counts: Any, names: list) -> np.ndarray:
+    if isinstance(counts, Mapping):
+        return np.array([counts[name] for name in names])
     by_name = hasattr(counts, "loc") and not set(counts.index).isdisjoint(names)
     return np.asarray(counts.loc[names] if by_name else counts)
 

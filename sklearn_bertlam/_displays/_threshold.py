@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 from sklearn.metrics import precision_recall_curve
-from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
-from .._multilabel import in_order_of_labels, names_of_labels, one_column_per_label
+from .._multilabel import classifier_in, in_order_of_labels, names_of_labels, one_column_per_label
 from .._report import in_order_of_columns
 from .._thresholds import best_threshold, scored_entries
 from .._validation import check_targets
@@ -86,7 +85,7 @@ class ThresholdDisplay(Display):
         n_labels = targets.shape[1]
         names = names_of_labels(estimator, n_labels)
         column = None if label is None else _column(np.arange(n_labels) if names is None else names, label)
-        chosen = getattr(_what_predicts(estimator), "threshold_", None)
+        chosen = getattr(classifier_in(estimator), "threshold_", None)
         if np.ndim(chosen):
             chosen = "none" if column is None else chosen[column]
         scores = one_column_per_label(scores, estimator, n_labels)
@@ -163,17 +162,6 @@ class ThresholdDisplay(Display):
         ax.set_title(str(self.name), parse_math=False)
         ax.legend()
         return self
-
-
-def _what_predicts(estimator: Any) -> Any:
-    """Return the classifier in pipelines and searches."""
-    while True:
-        if hasattr(estimator, "best_estimator_"):
-            estimator = estimator.best_estimator_
-        elif isinstance(estimator, Pipeline):
-            estimator = estimator[-1]
-        else:
-            return estimator
 
 
 def _column(classes: np.ndarray, label: Any) -> int:

@@ -24,7 +24,11 @@ def read_lines(file: Path) -> Iterator[str]:
     try:
         with opened as lines:
             yield from lines
-    except (EOFError, gzip.BadGzipFile, zlib.error, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise DatasetFormatError(
+            f"{file}: is not UTF-8 ({error}). Save it as UTF-8; what is compressed has to end in .gz."
+        ) from error
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DatasetFormatError(f"{file}: cannot be read to its end ({error}). Is it complete?") from error
 
 
@@ -38,7 +42,7 @@ def sorted_by_count(label_lists: Iterable[Iterable[str]]) -> list[str]:
     """Return the distinct labels, the most frequent first, and alphabetically among equals."""
     counts: dict[str, int] = {}
     for labels in label_lists:
-        for label in labels:
+        for label in set(labels):
             counts[label] = counts.get(label, 0) + 1
     return sorted(counts, key=lambda label: (-counts[label], label))
 
