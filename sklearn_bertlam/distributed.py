@@ -11,15 +11,17 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
+from numbers import Integral
 from threading import Lock
 from typing import Any
 
 import numpy as np
 from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import check_scalar
 
 from ._multilabel import one_column_per_label
 from .exceptions import InvalidTextError
@@ -28,6 +30,7 @@ __all__ = ["predict_proba", "predict_proba_parquet"]
 
 # One prediction at a time in a process: its threads already work for this one, and a GPU holds the memory of only one.
 _PREDICTING = Lock()
+_SECONDS_FOR_A_WORKER = 30
 _INDEX_WITHOUT_NAME = "__null_dask_index__"  # what Dask calls it in Parquet, and knows when it reads it again
 
 
@@ -66,6 +69,10 @@ def predict_proba(estimator, collection, *, text_column="text", prefix="", threa
         If Dask is missing.
     InvalidTextError
         If a text is missing or no string, when the result is computed.
+    TypeError
+        If the estimator has no ``predict_proba``, or the collection is none of Dask's.
+    ValueError
+        If column names would not be unique, or, when the result is computed, if the file of the model has changed.
 
     See Also
     --------
@@ -82,10 +89,12 @@ def predict_proba(estimator, collection, *, text_column="text", prefix="", threa
     >>> predict_proba(clf, messages, prefix="label ").compute().columns.tolist()
     ['text', 'label 0', 'label 1']
     """
+    if threads_per_worker != "auto":
+        check_scalar(threads_per_worker, "threads_per_worker", Integral, min_val=1)
     frame, text_column = _to_frame(collection, text_column)
     model = _SavedModel.at(estimator) if isinstance(estimator, (str, os.PathLike)) else estimator
     labels = _label_columns(_load(model), prefix)
-    _check_columns(list(frame.columns), text_column, labels)
+    _check_columns(frame._meta, text_column, labels)
     return frame.map_partitions(
         _score_partition,
         _shared(model),
@@ -117,7 +126,8 @@ def predict_proba_parquet(
     source : str or path-like
         A Parquet file, a folder of them, or a pattern with ``*``; also the URL of a storage that fsspec knows.
     destination : str or path-like
-        The folder to write to: one file for each partition, in the order of the source.
+        The folder to write to, which neither is in the source nor holds it: one file for each partition, whose names are in
+        the order of the source.
     text_column : str, default="text"
         The column that holds the texts.
     columns : sequence of str or None, default=None
@@ -129,17 +139,23 @@ def predict_proba_parquet(
     blocksize : str or int, default="64MiB"
         About how much of the source, uncompressed, makes one partition. Row groups are not divided.
     overwrite : bool, default=False
-        Whether to delete what ``destination`` holds.
+        Whether to delete what ``destination`` holds, before anything is written.
 
     Raises
     ------
     FileExistsError
         If the destination holds something and ``overwrite`` is False.
+    FileNotFoundError
+        If there is no source.
+    ValueError
+        If the destination is the source, is in it or holds it, or a column is not there; and as of :func:`predict_proba`.
 
     Notes
     -----
     An index that the source has as a column is kept. Row numbers, which is what a file without one is read with, are not
-    written.
+    written, wherever they start. NaN among floating-point numbers becomes null.
+
+    Where an error ends the writing, the destination is removed again, so that it is never taken for the whole.
 
     Examples
     --------
@@ -157,16 +173,29 @@ def predict_proba_parquet(
     """
     dd = _optional("dask.dataframe")
     source, destination = os.fspath(source), os.fspath(destination)
-    if not overwrite:
-        _refuse_to_mix(destination)
-    read = None if columns is None else list(dict.fromkeys([*columns, text_column]))
+    _check_destination(source, destination, overwrite)
+    stored = _stored_schema(source)
     # Nullable types, so that integers with gaps do not become floats on their way.
-    frame = dd.read_parquet(source, columns=read, blocksize=blocksize, dtype_backend="numpy_nullable")
+    frame = dd.read_parquet(source, blocksize=blocksize, dtype_backend="numpy_nullable")
+    if columns is not None:
+        _check_known(columns, list(frame.columns))
+        frame = frame[[*columns, *({text_column} & set(frame.columns) - set(columns))]]
     scored = predict_proba(estimator, frame, text_column=text_column, prefix=prefix, threads_per_worker=threads_per_worker)
     if columns is not None:
         scored = scored[[*columns, *scored.columns[len(frame.columns) :]]]
-    schema, has_index = _schema(scored._meta, source)
-    scored.to_parquet(destination, schema=schema, write_index=has_index, overwrite=overwrite)
+    schema, has_index = _schema(scored._meta, stored)
+    with _empty_unless_whole(destination):
+        scored.to_parquet(
+            destination,
+            schema=schema,
+            write_index=has_index,
+            name_function=partial(_file_name, n_digits=max(5, len(str(scored.npartitions)))),
+        )
+
+
+def _file_name(number: int, n_digits: int) -> str:
+    """Return a name that is sorted as its number is."""
+    return f"part.{number:0{n_digits}}.parquet"
 
 
 # ------------------------------------------------------------------------------------------------------------ on a worker
@@ -254,11 +283,28 @@ def _load(model):
 
 @lru_cache(maxsize=1)
 def _load_once(saved: _SavedModel):
+    classifier = _read(saved.path)
+    if _SavedModel.at(saved.path) != saved:  # its labels may be others than those that the columns are named by
+        raise ValueError(f"The model {saved.path} has changed since it was named. Call the function again.")
+    return classifier
+
+
+def _read(path: str):
     import joblib
 
     from ._classifier import BertLamClassifier
 
-    return BertLamClassifier.load(saved.path) if os.path.isdir(saved.path) else joblib.load(saved.path)
+    if os.path.isdir(path):
+        return BertLamClassifier.load(path)
+    try:
+        return joblib.load(path)
+    except ImportError:
+        raise
+    except Exception as error:  # pickle raises whatever it stumbles over
+        raise ValueError(
+            f"{path} holds no classifier ({type(error).__name__}: {error}). A path is that of a file that joblib.dump has "
+            "written, or of a folder that BertLamClassifier.save has."
+        ) from error
 
 
 def _shared(model):
@@ -270,6 +316,12 @@ def _shared(model):
         client = _optional("distributed").get_client()
     except (ImportError, ValueError):  # no cluster: all tasks are in this process and take the object as it is
         return delayed(model, pure=False, traverse=False)
+    if client.asynchronous:
+        raise ValueError("A classifier cannot be sent by an asynchronous client. Save it, and pass its path.")
+    try:
+        client.wait_for_workers(1, timeout=_SECONDS_FOR_A_WORKER)
+    except TimeoutError as error:
+        raise ValueError("There is no worker to send the classifier to. Save it, and pass its path.") from error
     (future,) = client.scatter([model], broadcast=True, hash=False)
     return delayed(future)
 
@@ -278,7 +330,11 @@ def _label_columns(estimator, prefix: str) -> list[str]:
     classes = getattr(estimator, "classes_", None)
     if classes is None:
         raise NotFittedError(f"This {type(estimator).__name__} has no classes_. Fit it before it is applied.")
-    if isinstance(classes, list):  # of the classes of each label
+    if not hasattr(estimator, "predict_proba"):
+        raise TypeError(f"This {type(estimator).__name__} has no predict_proba.")
+    if not isinstance(prefix, str):
+        raise TypeError(f"prefix should be a str, got {prefix!r}.")
+    if isinstance(classes, list) and all(np.ndim(part) for part in classes):  # the classes of each label
         classes = range(len(classes))
     return [f"{prefix}{label}" for label in classes]
 
@@ -294,30 +350,50 @@ def _to_frame(collection, text_column: str):
         name = text_column if collection.name is None else collection.name
         return collection.to_frame(name), name
     if isinstance(collection, bag.Bag):
-        return collection.to_dataframe(meta={text_column: object}), text_column
+        return collection.map(_text).to_dataframe(meta={text_column: object}), text_column
     raise TypeError(
         f"Expected a Dask DataFrame, Series or Bag, got {type(collection).__module__}.{type(collection).__name__}. "
         "For data in memory use the estimator's own predict_proba, or dask.dataframe.from_pandas."
     )
 
 
-def _check_columns(columns: list, text_column: str, labels: list[str]) -> None:
+def _text(item: Any) -> Any:
+    """Return an item of a Bag, which may be no record: what it holds beside a text would be lost."""
+    if isinstance(item, (Mapping, tuple, list)):
+        raise InvalidTextError(
+            f"The Bag holds records such as {item!r:.80}. Pass a Bag of texts, or a DataFrame, as to_dataframe() makes it."
+        )
+    return item
+
+
+def _check_columns(meta, text_column: str, labels: list[str]) -> None:
+    columns = list(meta.columns)
     if text_column not in columns:
         raise ValueError(f"There is no column {text_column!r}, only {columns}. Name that of the texts with text_column.")
-    known = set(columns)
-    twice = sorted(name for name, count in Counter(labels).items() if count > 1 or name in known)
+    if meta.index.nlevels > 1:
+        raise ValueError(f"An index of several columns ({list(meta.index.names)}) is not kept. Use reset_index() before.")
+    twice = sorted(name for name, count in Counter([*columns, *meta.index.names, *labels]).items() if count > 1)
     if twice:
         raise ValueError(
             f"Column names would not be unique: {twice}. Pass a prefix for the labels, such as prefix='proba_'."
         )
 
 
-def _schema(meta, source: str):
+def _check_known(columns: Sequence[str], names: list[str]) -> None:
+    if isinstance(columns, str):
+        raise TypeError(f"columns should be a sequence of names, got {columns!r}. Pass [{columns!r}].")
+    if len(set(columns)) < len(columns):
+        raise ValueError(f"columns has a name twice: {list(columns)}.")
+    for name in columns:
+        if name not in names:
+            raise ValueError(f"There is no column {name!r}, only {names}.")
+
+
+def _schema(meta, stored: Any):
     """Return the Parquet schema to write, with the source's own types, and whether the index belongs to it."""
     import pandas as pd
 
     pa = _optional("pyarrow")
-    stored = _stored_schema(source)
     has_index = not isinstance(meta.index, pd.RangeIndex)
     if has_index:
         meta = meta.rename_axis(index=meta.index.name or _INDEX_WITHOUT_NAME).reset_index()
@@ -327,8 +403,10 @@ def _schema(meta, source: str):
     return pa.schema(fields[1:] + fields[:1] if has_index else fields), has_index
 
 
-def _stored_schema(source: str):
+def _stored_schema(source: str) -> Any:
     storage, _, paths = _optional("fsspec").get_fs_token_paths(source)
+    if not paths or not storage.exists(paths[0]):
+        raise FileNotFoundError(f"There is no file {source!r}.")
     return (
         _optional("pyarrow.dataset")
         .dataset(paths[0] if len(paths) == 1 else paths, filesystem=storage, format="parquet")
@@ -336,11 +414,35 @@ def _stored_schema(source: str):
     )
 
 
-def _refuse_to_mix(destination: str) -> None:
-    """Files of an earlier run would stay among the new ones."""
-    storage, path = _optional("fsspec").url_to_fs(destination)
-    if storage.exists(path) and (storage.isfile(path) or storage.ls(path)):
+def _check_destination(source: str, destination: str, overwrite: bool) -> None:
+    """Refuse to write into the source, whatever it is called, or among files of an earlier run."""
+    fsspec = _optional("fsspec")
+    storage, target = fsspec.url_to_fs(destination)
+    source_storage, _, paths = fsspec.get_fs_token_paths(source)
+    if type(storage) is type(source_storage) and any(_overlap(storage, path, target) for path in paths):
+        raise ValueError(f"The destination {destination!r} and the source {source!r} overlap. Choose another folder.")
+    if not overwrite and storage.exists(target) and (storage.isfile(target) or storage.ls(target)):
         raise FileExistsError(f"{destination!r} is there and not empty. Choose another folder or pass overwrite=True.")
+
+
+def _overlap(storage: Any, path: str, other: str) -> bool:
+    is_local = "file" in np.atleast_1d(storage.protocol)
+    path, other = (f"{os.path.realpath(part) if is_local else part}/" for part in (path, other))
+    return path.startswith(other) or other.startswith(path)
+
+
+@contextmanager
+def _empty_unless_whole(destination: str) -> Iterator[None]:
+    """Remove what is at the destination before the block, and what the block has left there when it fails."""
+    storage, target = _optional("fsspec").url_to_fs(destination)
+    if storage.exists(target):
+        storage.rm(target, recursive=True)
+    try:
+        yield
+    except BaseException:
+        if storage.exists(target):
+            storage.rm(target, recursive=True)
+        raise
 
 
 def _optional(module: str) -> Any:

@@ -14,11 +14,15 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer
+from sklearn.svm import LinearSVC
 
+import sklearn_bertlam.distributed as distributed_module
+from sklearn_bertlam.baselines import BinaryRelevanceClassifier
 from sklearn_bertlam.distributed import predict_proba, predict_proba_parquet
 from sklearn_bertlam.exceptions import InvalidTextError
 
 cloudpickle = pytest.importorskip("cloudpickle", reason="needs the extra 'distributed'")
+dask = pytest.importorskip("dask", reason="needs the extra 'distributed'")
 distributed = pytest.importorskip("distributed", reason="needs the extra 'distributed'")
 bag = pytest.importorskip("dask.bag", reason="needs the extra 'distributed'")
 dd = pytest.importorskip("dask.dataframe", reason="needs the extra 'distributed'")
@@ -28,6 +32,8 @@ pq = pytest.importorskip("pyarrow.parquet")
 
 # Calls of pandas 3.1 by Dask 2026.8 where Parquet has an index; nothing here can avoid them.
 pytestmark = pytest.mark.filterwarnings("ignore:The inplace keyword in DataFrame")
+# Workers are not given up where other programs use the processor: a test would wait for them for ever.
+PATIENCE = {"distributed.scheduler.worker-ttl": None, "distributed.comm.timeouts.tcp": "300s"}
 MORE_TEXTS, MORE_Y = TEXTS * 3, np.tile(Y, (3, 1))
 
 
@@ -39,7 +45,8 @@ def cluster(tmp_path_factory):
     with open(log, "wb") as file:
         os.dup2(file.fileno(), 2)
         try:
-            cluster = distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0")
+            with dask.config.set(PATIENCE):
+                cluster = distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0")
         finally:
             os.dup2(kept, 2)
             os.close(kept)
@@ -176,8 +183,101 @@ def test_parquet_with_an_index_and_without_the_texts(fitted, messages, tmp_path,
 
 def test_nothing_is_written_among_old_files(fitted, messages, tmp_path):
     messages.to_parquet(tmp_path / "in")
+    messages.to_parquet(tmp_path / "out")
     with pytest.raises(FileExistsError, match="overwrite=True"):
-        predict_proba_parquet(fitted, tmp_path / "in", tmp_path / "in")
+        predict_proba_parquet(fitted, tmp_path / "in", tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("source", "destination"),
+    [("in", "in"), ("in/0.parquet", "in"), ("in", "in/scored"), ("in/*.parquet", "in"), ("file://{here}/in", "in")],
+)
+@pytest.mark.parametrize("absolute", [False, True])
+def test_a_source_is_never_overwritten(fitted, tmp_path, monkeypatch, source, destination, absolute):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    pd.DataFrame({"text": TEXTS[:3]}).to_parquet("in/0.parquet")
+    destination = str(tmp_path / destination) if absolute else destination
+    with pytest.raises(ValueError, match="overlap"):
+        predict_proba_parquet(fitted, source.format(here=tmp_path), destination, overwrite=True)
+    assert pd.read_parquet("in")["text"].tolist() == TEXTS[:3]
+
+
+def test_many_partitions_are_read_again_in_their_order(tmp_path):
+    classifier = BinaryRelevanceClassifier().fit(TEXTS, Y)
+    (tmp_path / "in").mkdir()
+    for number in range(12):
+        pd.DataFrame({"id": [number], "text": TEXTS[number]}).to_parquet(tmp_path / "in" / f"{number:02}.parquet")
+    predict_proba_parquet(classifier, tmp_path / "in", tmp_path / "out", columns=["id"])
+    assert pd.read_parquet(tmp_path / "out")["id"].tolist() == list(range(12))
+    predict_proba_parquet(classifier, tmp_path / "in", tmp_path / "out", columns=["text"], overwrite=True)
+    assert pd.read_parquet(tmp_path / "out")["text"].tolist() == TEXTS
+
+
+def test_nothing_is_left_of_what_failed_or_deleted_before_it_is_checked(tmp_path):
+    classifier = BinaryRelevanceClassifier().fit(TEXTS, Y)
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    pd.DataFrame({"text": TEXTS}).to_parquet(folder / "0.parquet")
+    predict_proba_parquet(classifier, folder, out)
+    before = pd.read_parquet(out)
+    for options, error, message in (
+        ({"threads_per_worker": 0}, ValueError, "threads_per_worker == 0"),
+        ({"threads_per_worker": "many"}, TypeError, "threads_per_worker"),
+        ({"columns": "text"}, TypeError, r"Pass \['text'\]"),
+        ({"columns": ["id"]}, ValueError, "no column 'id'"),
+        ({"columns": ["text", "text"]}, ValueError, "a name twice"),
+        ({"text_column": "texts", "columns": ["text"]}, ValueError, "no column 'texts'"),
+        ({"prefix": None}, TypeError, "prefix should be a str"),
+    ):
+        with pytest.raises(error, match=message):
+            predict_proba_parquet(classifier, folder, out, overwrite=True, **options)
+        pd.testing.assert_frame_equal(pd.read_parquet(out), before)
+    with pytest.raises(TypeError, match="no predict_proba"):
+        predict_proba_parquet(make_pipeline(CountVectorizer(), LinearSVC()).fit(TEXTS, Y[:, 0]), folder, out, overwrite=True)
+    with pytest.raises(FileNotFoundError, match="no file"):
+        predict_proba_parquet(classifier, tmp_path / "*.parquet", out, overwrite=True)
+    for number, text in enumerate((None, "a text")):
+        pd.DataFrame({"text": ["another", text]}).to_parquet(folder / f"{number}.parquet")
+    with pytest.raises(InvalidTextError):
+        predict_proba_parquet(classifier, folder, out, overwrite=True)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("printer",)])
+def test_an_index_that_cannot_be_kept(tmp_path, names):
+    classifier = BinaryRelevanceClassifier().fit(TEXTS, pd.DataFrame(Y, columns=LABELS))
+    index = (
+        pd.MultiIndex.from_arrays([TEXTS] * len(names), names=names) if len(names) > 1 else pd.Index(TEXTS, name=names[0])
+    )
+    pd.DataFrame({"text": TEXTS}, index=index).to_parquet(tmp_path / "in.parquet")
+    with pytest.raises(ValueError, match="index of several columns|not be unique"):
+        predict_proba_parquet(classifier, tmp_path / "in.parquet", tmp_path / "out")
+
+
+def test_a_model_that_was_replaced_is_not_scored_under_the_old_labels(messages, tmp_path):
+    path = tmp_path / "classifier.joblib"
+    joblib.dump(BinaryRelevanceClassifier().fit(TEXTS, pd.DataFrame(Y, columns=LABELS)), path)
+    scored = predict_proba(path, messages)
+    joblib.dump(BinaryRelevanceClassifier().fit(TEXTS, pd.DataFrame(Y[:, ::-1], columns=LABELS[::-1])), path)
+    os.utime(path, ns=(0, 0))
+    distributed_module._load_once.cache_clear()
+    with pytest.raises(ValueError, match="has changed since it was named"):
+        scored.compute(scheduler="synchronous")
+
+
+@pytest.mark.parametrize("content", [b"", b"no pickle"])
+def test_a_path_of_something_else(messages, tmp_path, content):
+    (tmp_path / "model").write_bytes(content)
+    with pytest.raises(ValueError, match="holds no classifier.*joblib.dump"):
+        predict_proba(tmp_path / "model", messages)
+
+
+@pytest.mark.parametrize("records", [[{"text": "a", "id": 1}], [("a", 1)]])
+def test_records_in_a_bag_do_not_lose_what_they_hold(fitted, records):
+    scored = predict_proba(fitted, bag.from_sequence(records, npartitions=1))
+    with pytest.raises(InvalidTextError, match="The Bag holds records such as"):
+        scored.compute(scheduler="synchronous")
 
 
 # ----------------------------------------------------------------------------------------------- processes and threads
