@@ -29,6 +29,23 @@ def _at_least(least: int, word: str) -> int:
     return number
 
 
+def positive_number(word: str) -> float:
+    """Read a number above 0, which need not be whole."""
+    number = float(word)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number above 0, got {word}")
+    return number
+
+
+def report_path(word: str) -> Path:
+    """Read what a report's files are to be called, without their endings, before anything is measured for it."""
+    path = Path(word)
+    first = next(part for part in (path, *path.parents) if part.exists() or part == part.parent)
+    if not path.name or path.name == ".." or (first != path and not first.is_dir()):
+        raise argparse.ArgumentTypeError(f"expected the name of a report in a folder, got {word}")
+    return path
+
+
 def shown(command: str, arguments: Sequence[str]) -> str:
     """Return a call as anyone can repeat it."""
     return shlex.join(["python", "-m", f"benchmarks.{command}", *map(_portable, arguments)])

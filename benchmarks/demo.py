@@ -6,13 +6,12 @@ import argparse
 import sys
 import time
 import warnings
-from pathlib import Path
 from typing import Any
 
 from sklearn_bertlam.datasets import load_support_requests
 from sklearn_bertlam.model_selection import MultilabelThresholdClassifierCV
 
-from .command_line import end_where_training_is_interrupted, natural, shown
+from .command_line import end_where_training_is_interrupted, natural, report_path, shown
 from .output import report
 from .scoring import COLUMNS, evaluate, markdown_table
 from .systems import DEMO_SYSTEMS, SYSTEMS, make_system
@@ -30,7 +29,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.demo", description=__doc__)
     parser.add_argument("--epochs", type=natural, default=3, help="passes over the training messages (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="random state of all systems (default: %(default)s)")
-    parser.add_argument("--out", type=Path, help="where the table goes as well: OUT.md and OUT.json")
+    parser.add_argument("--out", type=report_path, help="where the table goes as well: OUT.md and OUT.json")
     options = parser.parse_args(arguments)
     end_where_training_is_interrupted()
     command = shown("demo", sys.argv[1:] if arguments is None else arguments)

@@ -21,7 +21,7 @@ import numpy as np
 
 from sklearn_bertlam import BertLamClassifier
 
-from .command_line import end_where_training_is_interrupted, positive, shown
+from .command_line import end_where_training_is_interrupted, positive, report_path, shown
 from .output import report
 from .scoring import markdown_table
 from .tables.data import data_name, load_documents
@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> None:
         prog="python -m benchmarks.explanations", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, required=True, help="folder of a data set")
-    parser.add_argument("--out", type=Path, required=True, help="where measurements go: OUT.md and OUT.json")
+    parser.add_argument("--out", type=report_path, required=True, help="where measurements go: OUT.md and OUT.json")
     parser.add_argument("--train-size", type=positive)
     parser.add_argument("--documents", type=positive, default=100, help="of the test split (default: %(default)s)")
     parser.add_argument("--max-length", type=positive, default=128)

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from .command_line import positive, shown
+from .command_line import positive, report_path, shown
 from .output import report
 
 _WORDS = 6
@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--documents", nargs="+", type=positive, default=[100_000, 1_000_000])
     parser.add_argument("--labels", nargs="+", type=positive, default=[50])
-    parser.add_argument("--out", type=Path, help="where measurements go: OUT.md and OUT.json")
+    parser.add_argument("--out", type=report_path, help="where measurements go: OUT.md and OUT.json")
     options = parser.parse_args(arguments)
     command = shown("many", sys.argv[1:] if arguments is None else arguments)
     with tempfile.TemporaryDirectory() as folder:
@@ -66,7 +66,7 @@ def _measure(encoder: str, n: int, n_labels: int) -> dict[str, float]:
     fit_seconds, fit_bytes = time_and_memory(lambda: clf.fit(texts, targets))
     predict_seconds, predict_bytes = time_and_memory(lambda: clf.predict_proba(texts))
     stream_seconds, stream_bytes = time_and_memory(lambda: sum(part.shape[0] for part in clf.predict_batches(iter(texts))))
-    n_tokens = sum(len(ids) for ids in clf.tokenizer_(texts[:1000])["input_ids"]) / 1000 * n
+    n_tokens = sum(len(ids) for ids in clf.tokenizer_(texts[:1000])["input_ids"]) / min(n, 1000) * n
     return {
         "documents": n,
         "labels": n_labels,
@@ -117,7 +117,9 @@ def _documents(n: int, n_labels: int) -> tuple[list[str], sp.csr_array]:
     texts = [" ".join(row) for row in words[rng.integers(len(words), size=(n, _WORDS))]]
     rows = np.repeat(np.arange(n), 2)
     columns = (rng.integers(n_labels, size=n)[:, None] + [0, 7]).ravel() % n_labels
-    return texts, sp.csr_array((np.ones(2 * n, dtype=np.float32), (rows, columns)), shape=(n, n_labels))
+    targets = sp.csr_array((np.ones(2 * n, dtype=np.float32), (rows, columns)), shape=(n, n_labels))
+    targets.data[:] = 1  # where there are so few labels that both are the same
+    return texts, targets
 
 
 def _write_tiny_encoder(folder: str) -> None:

@@ -17,7 +17,7 @@ from sklearn.metrics import average_precision_score
 from sklearn_bertlam import BertLamClassifier
 from sklearn_bertlam.exceptions import LabelWithoutPositivesWarning
 
-from .command_line import end_where_training_is_interrupted, positive, shown
+from .command_line import end_where_training_is_interrupted, positive, report_path, shown
 from .output import report
 from .scoring import dense, markdown_table
 from .tables.data import data_name, load_documents
@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> None:
         prog="python -m benchmarks.new_labels", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, required=True, help="folder of a data set")
-    parser.add_argument("--out", type=Path, required=True, help="where measurements go: OUT.md and OUT.json")
+    parser.add_argument("--out", type=report_path, required=True, help="where measurements go: OUT.md and OUT.json")
     parser.add_argument("--train-size", type=positive)
     parser.add_argument("--split", choices=["val", "test"], default="test", help="the documents that are ranked")
     parser.add_argument("--share", type=float, default=0.25, help="of the labels that are left out of training")

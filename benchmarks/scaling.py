@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .command_line import shown
+from .command_line import positive, positive_number, report_path, shown
 from .output import report
 
 MEASURED = ("one process, 2 threads", "1 Dask worker, 1 thread", "2 Dask workers, 1 thread each")
@@ -267,12 +267,13 @@ def main(arguments: list[str] | None = None) -> None:
     if not options.measure:
         print(arithmetic)
         return
+    command = shown("scaling", sys.argv[1:] if arguments is None else arguments)
     results = {"scoring": measure_scoring(options), "training": measure_training(options)}
-    parts = ["# 1 -> 2 processes", f"`{_command(options)}`", f"{os.cpu_count()} cores. {_settings(options)}"]
+    parts = ["# 1 -> 2 processes", f"`{command}`", f"{os.cpu_count()} cores. {_settings(options)}"]
     for title, measured in results.items():
         parts += [f"## {title.capitalize()}", _table(measured)]
     text = "\n\n".join([*parts, "## The arithmetic", arithmetic])
-    report(text, options.out, {"command": _command(options), "cores": os.cpu_count(), **results})
+    report(text, options.out, {"command": command, "cores": os.cpu_count(), **results})
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -282,40 +283,39 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--arithmetic", action="store_true", help="calculate only")
     what.add_argument("--measure", action="store_true", help="measure 1 -> 2 processes on this machine, and calculate")
-    parser.add_argument("--out", type=Path, help="where measurements go: OUT.md and OUT.json")
+    parser.add_argument("--out", type=report_path, help="where measurements go: OUT.md and OUT.json")
 
     measured = parser.add_argument_group("measurement")
     measured.add_argument("--data", type=Path, help="folder of JSON lines (default: the support requests)")
-    measured.add_argument("--limit", type=int, help="use only so many documents")
+    measured.add_argument("--limit", type=positive, help="use only so many documents")
     measured.add_argument("--encoder", default="sentence-transformers/all-MiniLM-L6-v2", help="name or folder")
-    measured.add_argument("--max-length", type=int, default=128, help="tokens of a document at most (default: %(default)s)")
-    measured.add_argument("--partitions", type=int, default=8, help="Parquet files (default: %(default)s)")
-    measured.add_argument("--repeats", type=int, default=5, help="measured repetitions (default: %(default)s)")
+    measured.add_argument(
+        "--max-length", type=positive, default=128, help="tokens of a document at most (default: %(default)s)"
+    )
+    measured.add_argument("--partitions", type=positive, default=8, help="Parquet files (default: %(default)s)")
+    measured.add_argument("--repeats", type=positive, default=5, help="measured repetitions (default: %(default)s)")
 
     assumed = parser.add_argument_group("arithmetic")
-    assumed.add_argument("--tokens", type=int, default=128, help="tokens per document (default: %(default)s)")
-    assumed.add_argument("--labels", type=int, default=54, help="labels (default: %(default)s)")
-    assumed.add_argument("--documents", type=float, default=1e9, help="documents to predict (default: %(default)g)")
-    assumed.add_argument("--gpus", type=int, default=8, help="GPUs (default: %(default)s)")
-    assumed.add_argument("--batch-size", type=int, default=32, help="documents per GPU and step (default: %(default)s)")
+    assumed.add_argument("--tokens", type=positive, default=128, help="tokens per document (default: %(default)s)")
+    assumed.add_argument("--labels", type=positive, default=54, help="labels (default: %(default)s)")
     assumed.add_argument(
-        "--tflops", type=float, default=989, help="dense bf16 peak of a GPU (default: an H200's %(default)s)"
+        "--documents", type=positive_number, default=1e9, help="documents to predict (default: %(default)g)"
     )
-    assumed.add_argument("--utilisation", type=float, default=0.45, help="assumed part of the peak (default: %(default)s)")
+    assumed.add_argument("--gpus", type=positive, default=8, help="GPUs (default: %(default)s)")
+    assumed.add_argument("--batch-size", type=positive, default=32, help="documents per GPU and step (default: %(default)s)")
     assumed.add_argument(
-        "--bandwidth", type=float, default=450, help="GB/s between GPUs of a machine (default: %(default)s)"
+        "--tflops", type=positive_number, default=989, help="dense bf16 peak of a GPU (default: an H200's %(default)s)"
     )
-    assumed.add_argument("--network", type=float, default=12.5, help="GB/s between machines (default: %(default)s)")
+    assumed.add_argument(
+        "--utilisation", type=positive_number, default=0.45, help="assumed part of the peak (default: %(default)s)"
+    )
+    assumed.add_argument(
+        "--bandwidth", type=positive_number, default=450, help="GB/s between GPUs of a machine (default: %(default)s)"
+    )
+    assumed.add_argument(
+        "--network", type=positive_number, default=12.5, help="GB/s between machines (default: %(default)s)"
+    )
     return parser.parse_args(arguments)
-
-
-def _command(options: argparse.Namespace) -> str:
-    words = ["--measure"]
-    words += [] if options.data is None else ["--data", options.data.name]
-    words += [] if options.limit is None else ["--limit", str(options.limit)]
-    words += ["--max-length", str(options.max_length), "--partitions", str(options.partitions)]
-    words += ["--repeats", str(options.repeats)] + ([] if options.out is None else ["--out", str(options.out)])
-    return shown("scaling", words)
 
 
 def _settings(options: argparse.Namespace) -> str:

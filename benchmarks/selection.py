@@ -9,7 +9,6 @@ import argparse
 import sys
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ from sklearn_bertlam.model_selection import (
     MultilabelThresholdClassifierCV,
 )
 
-from .command_line import positive, shown
+from .command_line import positive, report_path, shown
 from .many import time_and_memory
 from .output import report
 
@@ -54,7 +53,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--scores", nargs=2, type=positive, default=[100_000, 500], metavar=("DOCUMENTS", "LABELS"))
     parser.add_argument("--splits", nargs=2, type=positive, default=[1_000_000, 1_000], metavar=("DOCUMENTS", "LABELS"))
-    parser.add_argument("--out", type=Path, help="where measurements go: OUT.md and OUT.json")
+    parser.add_argument("--out", type=report_path, help="where measurements go: OUT.md and OUT.json")
     options = parser.parse_args(arguments)
     command = shown("selection", sys.argv[1:] if arguments is None else arguments)
     rows = [*_thresholds(*options.scores), *_splits(*options.splits)]

@@ -641,8 +641,8 @@ class BertLamClassifier(NeuralTextClassifier):
         Parameters
         ----------
         path : str or path-like
-            The file to write; it is there completely or not at all. Weights of more than 2 GB go to a second file beside
-            it, whose name has ``.data`` appended, with a warning.
+            The file to write; it is there completely or not at all, and holds a checksum. Weights of more than 2 GB go to a
+            second file beside it, whose name begins with that of the first and ends in ``.data``, with a warning.
 
         Raises
         ------

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import glob
 import logging
 import os
+import secrets
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -17,7 +19,7 @@ import torch
 from torch import nn
 from torch.export import Dim
 
-from ._onnx_format import COUNT_INPUTS, INPUTS, OUTPUT, OnnxMetadata, require
+from ._onnx_format import CHECKSUM, COUNT_INPUTS, INPUTS, OUTPUT, WEIGHTS, OnnxMetadata, checksum, require
 from ._tokens import RaggedTokens, tokenize
 
 if TYPE_CHECKING:
@@ -35,7 +37,8 @@ def export(estimator: Any, path: str | os.PathLike) -> None:
     estimator : BertLamClassifier
         A fitted classifier; it is not changed.
     path : str or path-like
-        The file to write. Weights of more than 2 GB go to a second file beside it, whose name has ``.data`` appended.
+        The file to write. Weights of more than 2 GB go to a second file beside it, with a name of its own, so that the old
+        file has its weights until the new one is in its place.
     """
     require("to_onnx", "onnx", "onnxscript")
     path = Path(path)
@@ -46,9 +49,15 @@ def export(estimator: Any, path: str | os.PathLike) -> None:
         metadata = _metadata(estimator, no_text.pad_id)
         program = _trace(_Logits(estimator.module_, no_text), int(estimator._reading["max_length"]))
         _describe(program.model, metadata)
-        _save(program, Path(folder) / path.name)
-        for file in sorted(Path(folder).iterdir(), reverse=True):  # the weights first: a model without them cannot be read
-            os.replace(file, path.with_name(file.name))
+        written = Path(folder) / f"{path.name}-{secrets.token_hex(4)}"
+        _save(program, written, path.name)
+        weights = written.with_name(f"{written.name}.data")
+        if weights.exists():  # first, because a model without them cannot be read
+            os.replace(weights, path.with_name(weights.name))
+        os.replace(written, path)
+    for file in path.parent.glob(f"{glob.escape(path.name)}-????????.data"):
+        if file.name != weights.name:
+            file.unlink()
 
 
 class _Logits(nn.Module):
@@ -196,13 +205,19 @@ def _describe(model: Any, metadata: OnnxMetadata) -> None:
     model.metadata_props.update(metadata.to_properties())
 
 
-def _save(program: Any, path: Path) -> None:
+def _save(program: Any, path: Path, final_name: str) -> None:
     n_bytes = sum(value.const_value.nbytes for value in program.model.graph.initializers.values())
     too_large = n_bytes > _MOST_BYTES
+    placeholder = secrets.token_hex(32)
+    program.model.metadata_props[CHECKSUM] = placeholder
+    if too_large:
+        program.model.metadata_props[WEIGHTS] = f"{path.name}.data"
     program.save(path, external_data=too_large)
+    whole = checksum(path, placeholder, program.model.metadata_props.get(WEIGHTS))
+    path.write_bytes(path.read_bytes().replace(placeholder.encode(), whole.encode()))
     if too_large:
         warnings.warn(
             f"The weights take {n_bytes / 1e9:.1f} GB, more than one ONNX file can hold. They are in {path.name}.data, "
-            f"which has to stay beside {path.name}.",
+            f"which has to stay beside {final_name}.",
             stacklevel=4,
         )

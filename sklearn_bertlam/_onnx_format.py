@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from .exceptions import OnnxFileError
 
 FORMAT, FORMAT_VERSION = "sklearn-bertlam", 1
+CHECKSUM, WEIGHTS = "checksum", "weights"  # entries beside those of OnnxMetadata; the latter names a second file
 INPUTS, OUTPUT = ("input_ids", "attention_mask"), "logits"
 COUNT_INPUTS = ("piece_ids", "piece_counts")  # of whole texts, each word-piece once, where the file counts them
+_BYTES_AT_ONCE = 2**24
 _REWRITE = "Write it with BertLamClassifier.to_onnx"
 
 
@@ -80,6 +85,29 @@ class OnnxMetadata:
             return cls(**{name: json.loads(properties[name]) for name in cls.__dataclass_fields__})
         except (KeyError, ValueError) as error:
             raise incomplete_file(path, f"metadata entry {error}") from error
+
+
+def checksum(path: str | os.PathLike, in_its_place: str, weights: str | None) -> str:
+    """Return the hash of a file, with zeros where it holds the hash itself, and of the file of weights beside it."""
+    content = Path(path).read_bytes()
+    digest = hashlib.sha256(content.replace(in_its_place.encode(), b"0" * len(in_its_place)))
+    if weights is not None:
+        with Path(path).with_name(Path(weights).name).open("rb") as file:
+            while part := file.read(_BYTES_AT_ONCE):
+                digest.update(part)
+    return digest.hexdigest()
+
+
+def check_whole(path: str, properties: Mapping[str, str]) -> None:
+    """Refuse a file whose hash is not the one that it holds; one without any was written before there was one."""
+    written = properties.get(CHECKSUM)
+    if written is None:
+        return
+    if len(written) != len(hashlib.sha256().hexdigest()) or written != checksum(path, written, properties.get(WEIGHTS)):
+        raise OnnxFileError(
+            f"{path!r} is not the file that was written: truncated or changed. {_REWRITE} again. "
+            f"Where a tool has changed it on purpose, remove the entry {CHECKSUM!r} of its metadata."
+        )
 
 
 def incomplete_file(path: str, found: object) -> OnnxFileError:

@@ -16,7 +16,7 @@ from sklearn.utils._param_validation import Interval
 
 from ._cardinality import adjust
 from ._multilabel import MultilabelClassifierMixin
-from ._onnx_format import COUNT_INPUTS, INPUTS, OUTPUT, OnnxMetadata, incomplete_file, require
+from ._onnx_format import COUNT_INPUTS, INPUTS, OUTPUT, OnnxMetadata, check_whole, incomplete_file, require
 from ._terms import pairs_of, places_of
 from ._tokens import encodable
 from ._validation import check_texts, check_threshold, object_array
@@ -256,7 +256,9 @@ def _read(path: str, n_threads: int | None) -> tuple[Any, Any, OnnxMetadata, np.
     if not os.path.isfile(path):
         raise OnnxFileError(f"Got path={path!r} but there is no such file. Pass one that BertLamClassifier.to_onnx wrote.")
     session = _open_session(onnxruntime, path, n_threads)
-    metadata = OnnxMetadata.from_properties(session.get_modelmeta().custom_metadata_map, path)
+    properties = session.get_modelmeta().custom_metadata_map
+    metadata = OnnxMetadata.from_properties(properties, path)
+    check_whole(path, properties)
     try:
         tokenizer = tokenizers.Tokenizer.from_str(metadata.tokenizer)
     except Exception as error:  # tokenizers raises no other type

@@ -179,14 +179,40 @@ def test_a_file_that_could_not_be_written_leaves_the_old_one(fitted, tmp_path, m
 
 def test_weights_that_one_file_cannot_hold_go_beside_it(fitted, tmp_path, monkeypatch):
     monkeypatch.setattr(_onnx_export, "_MOST_BYTES", 1000)
-    with pytest.warns(UserWarning, match=r"They are in model\.onnx\.data"):
+    for _ in range(2):
+        with pytest.warns(UserWarning, match=r"They are in model\.onnx-.*\.data, which has to stay beside model.onnx"):
+            export(fitted, tmp_path / "model.onnx")
+        (weights,) = tmp_path.glob("model.onnx-*.data")
+        assert len(list(tmp_path.iterdir())) == 2
+        got = OnnxBertLamClassifier(tmp_path / "model.onnx").predict_proba(TEXTS)
+        np.testing.assert_allclose(got, fitted.predict_proba(TEXTS), **TOLERANCE)
+    content = weights.read_bytes()
+    weights.write_bytes(bytes(len(content)))
+    refused(tmp_path / "model.onnx", "not the file that was written")
+    weights.unlink()
+    refused(tmp_path / "model.onnx", "truncated, damaged")
+    monkeypatch.undo()
+    weights.touch()
+    export(fitted, tmp_path / "model.onnx")
+    assert [file.name for file in tmp_path.iterdir()] == ["model.onnx"]
+
+
+def test_a_killed_export_leaves_the_old_file_with_its_weights(fitted, tmp_path, monkeypatch):
+    monkeypatch.setattr(_onnx_export, "_MOST_BYTES", 1000)
+    with pytest.warns(UserWarning, match="They are in"):
         export(fitted, tmp_path / "model.onnx")
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["model.onnx", "model.onnx.data"]
+    replace = os.replace
+
+    def stop_before_the_graph(source, target):
+        if Path(target).name == "model.onnx":
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", stop_before_the_graph)
+    with pytest.warns(UserWarning, match="They are in"), pytest.raises(KeyboardInterrupt):
+        export(fitted, tmp_path / "model.onnx")
     got = OnnxBertLamClassifier(tmp_path / "model.onnx").predict_proba(TEXTS)
     np.testing.assert_allclose(got, fitted.predict_proba(TEXTS), **TOLERANCE)
-    (tmp_path / "model.onnx.data").unlink()
-    with pytest.raises(OnnxFileError, match="truncated, damaged"):
-        OnnxBertLamClassifier(tmp_path / "model.onnx").predict(TEXTS)
 
 
 def test_the_file_says_nothing_of_the_machine(path):
@@ -195,7 +221,7 @@ def test_the_file_says_nothing_of_the_machine(path):
     assert b"site-packages" not in content and b"stack_trace" not in content
     assert set(properties(path)) == {
         *("format", "format_version", "classes", "threshold", "max_length", "pad_id", "sparse_output", "tokenizer"),
-        *("cardinality", "n_pieces", "pairs", "package_version"),
+        *("cardinality", "n_pieces", "pairs", "package_version", "checksum"),
     }
 
 
@@ -264,7 +290,7 @@ def test_copies_hold_the_path_only(path, copy):
 def test_a_new_path_opens_the_new_file(path, rewritten):
     clf = OnnxBertLamClassifier(path)
     assert clf.classes_.tolist() == LABELS
-    clf.set_params(path=rewritten(classes='["a", "b", "c"]'))
+    clf.set_params(path=rewritten(classes='["a", "b", "c"]', checksum=None))
     assert clf.classes_.tolist() == ["a", "b", "c"]
 
 
@@ -320,6 +346,20 @@ def test_truncated_file(path, tmp_path, part):
     refused(tmp_path / "model.onnx", "truncated, damaged or not an ONNX model")
 
 
+@pytest.mark.parametrize("part", [0.2, 0.5, 0.8])
+def test_changed_weights_are_refused(path, tmp_path, part):
+    content = bytearray(path.read_bytes())
+    content[int(part * len(content))] ^= 1
+    (tmp_path / "model.onnx").write_bytes(content)
+    refused(tmp_path / "model.onnx", "not the file that was written|truncated, damaged|an ONNX model of something else")
+
+
+def test_a_file_that_a_tool_has_changed_on_purpose_is_read_without_its_checksum(rewritten):
+    refused(rewritten(package_version='"9.0"'), "remove the entry 'checksum' of its metadata")
+    path = rewritten(package_version='"9.0"', checksum=None)
+    assert OnnxBertLamClassifier(path).predict(TEXTS).shape == Y.shape
+
+
 def test_a_file_of_a_newer_onnx_asks_for_a_newer_runtime(path, tmp_path):
     model = onnx.load(path)
     model.ir_version = 99
@@ -343,7 +383,7 @@ def test_file_of_another_version(rewritten):
 
 @pytest.mark.parametrize("changes", [{"tokenizer": None}, {"tokenizer": '"{}"'}, {"classes": "["}], ids=str)
 def test_damaged_metadata(rewritten, changes):
-    refused(rewritten(**changes), "truncated, damaged")
+    refused(rewritten(**changes, checksum=None), "truncated, damaged")
 
 
 def test_what_is_not_fitted_cannot_be_written(make_classifier, tmp_path):

