@@ -284,6 +284,7 @@ class Fitting:
         estimator = self.estimator
         tunes_threshold = self._tunes_threshold()
         data, held_out = self._split(data, random_state)
+        self._check_shares(len(data))
         if self.goes_on:
             estimator.module_.to(estimator.device_)
             estimator._prepare_to_go_on(data, self.is_part)
@@ -305,6 +306,16 @@ class Fitting:
                 "The estimator can be used with what it had learned by then.",
                 TrainingInterruptedWarning,
                 stacklevel=5,
+            )
+
+    def _check_shares(self, n_texts: int) -> None:
+        from ._distributed import n_processes
+
+        n_shared = min(self.estimator.batch_size, n_texts)
+        if n_shared < n_processes():
+            raise ValueError(
+                f"{n_processes()} processes share batches of {n_shared} text(s), so that some would never have any. "
+                "Use fewer processes, or a larger batch_size."
             )
 
     def _first_module(

@@ -92,4 +92,4 @@ def _micro_f1(targets: Any, labels: Any) -> float:
     known = ~np.isnan(targets)
     if not known.any():
         raise InvalidTargetError("y is NaN everywhere, so that no micro-F1 can be measured. Leave it out.")
-    return float(f1_score(targets[known].astype(int), labels[known].astype(int), zero_division=0))
+    return float(f1_score(targets[known].astype(int), labels[known].astype(int), zero_division=1))

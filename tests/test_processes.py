@@ -83,6 +83,8 @@ def run(tiny_encoder, tmp_path):
         finally:
             for process in running:
                 process.kill()
+                process.wait()
+                process.stderr.close()
         return [dict(np.load(file)) for file in sorted(out.glob("*.npz"))]
 
     return run
@@ -104,6 +106,11 @@ def test_two_processes_end_where_one_does(run):
 def test_processes_agree_without_a_seed_and_with_empty_shares(run):
     first, second = run(2, batch_size=11, max_epochs=1)  # the last batch has one text
     np.testing.assert_array_equal(first["proba"], second["proba"])
+
+
+def test_no_process_is_left_without_any_text(run):
+    with pytest.raises(AssertionError, match=r"2 processes share batches of 1 text\(s\)"):
+        run(2, batch_size=1, max_epochs=1)
 
 
 def test_baselines_train_in_two_processes_as_in_one(run):
