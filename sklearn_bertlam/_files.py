@@ -1,9 +1,16 @@
-"""What plain Python lacks for files that have to survive a power cut."""
+"""What plain Python lacks for files that have to be whole, and to survive a power cut."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
+
+
+def sha256(file: str | os.PathLike) -> str:
+    """Return the hash of what a file holds."""
+    with open(file, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def flush_folder(folder: Path) -> None:

@@ -312,10 +312,10 @@ class Fitting:
         from ._distributed import n_processes
 
         n_shared = min(self.estimator.batch_size, n_texts)
-        if n_shared < n_processes():
+        if n_shared < n_processes() and self._n_epochs(n_texts) > 0:
             raise ValueError(
-                f"{n_processes()} processes share batches of {n_shared} text(s), so that some would never have any. "
-                "Use fewer processes, or a larger batch_size."
+                f"{n_processes()} processes share batches of {n_shared} of {n_texts} text(s), so that some would never have "
+                "any. Use fewer processes, or larger batches."
             )
 
     def _first_module(

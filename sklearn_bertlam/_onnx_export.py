@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import glob
 import logging
 import os
 import secrets
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,7 @@ import torch
 from torch import nn
 from torch.export import Dim
 
-from ._onnx_format import CHECKSUM, COUNT_INPUTS, INPUTS, OUTPUT, WEIGHTS, OnnxMetadata, checksum, require
+from ._onnx_format import CHECKSUM, COUNT_INPUTS, INPUTS, OUTPUT, WEIGHTS, OnnxMetadata, require, seal
 from ._tokens import RaggedTokens, tokenize
 
 if TYPE_CHECKING:
@@ -51,13 +50,30 @@ def export(estimator: Any, path: str | os.PathLike) -> None:
         _describe(program.model, metadata)
         written = Path(folder) / f"{path.name}-{secrets.token_hex(4)}"
         _save(program, written, path.name)
-        weights = written.with_name(f"{written.name}.data")
-        if weights.exists():  # first, because a model without them cannot be read
-            os.replace(weights, path.with_name(weights.name))
-        os.replace(written, path)
-    for file in path.parent.glob(f"{glob.escape(path.name)}-????????.data"):
-        if file.name != weights.name:
-            file.unlink()
+        _put_in_place(written, path)
+
+
+def _put_in_place(written: Path, path: Path) -> None:
+    """Move a file to its place, its weights before it, because it cannot be read without; then remove the old one's."""
+    old_weights = _weights_beside(path)
+    weights = written.with_name(f"{written.name}.data")
+    if weights.exists():
+        os.replace(weights, path.with_name(weights.name))
+    os.replace(written, path)
+    if old_weights is not None:
+        with suppress(OSError):  # somebody may be reading them
+            old_weights.unlink()
+
+
+def _weights_beside(path: Path) -> Path | None:
+    """Return the file that holds the weights of an older file of the same name."""
+    import onnx
+
+    try:
+        entries = {entry.key: entry.value for entry in onnx.load(path, load_external_data=False).metadata_props}
+    except Exception:  # no file, or no model
+        return None
+    return path.with_name(Path(entries[WEIGHTS]).name) if WEIGHTS in entries else None
 
 
 class _Logits(nn.Module):
@@ -213,8 +229,7 @@ def _save(program: Any, path: Path, final_name: str) -> None:
     if too_large:
         program.model.metadata_props[WEIGHTS] = f"{path.name}.data"
     program.save(path, external_data=too_large)
-    whole = checksum(path, placeholder, program.model.metadata_props.get(WEIGHTS))
-    path.write_bytes(path.read_bytes().replace(placeholder.encode(), whole.encode()))
+    seal(path, placeholder, program.model.metadata_props.get(WEIGHTS))
     if too_large:
         warnings.warn(
             f"The weights take {n_bytes / 1e9:.1f} GB, more than one ONNX file can hold. They are in {path.name}.data, "

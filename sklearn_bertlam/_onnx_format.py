@@ -8,16 +8,17 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
 
+from ._files import sha256
 from .exceptions import OnnxFileError
 
 FORMAT, FORMAT_VERSION = "sklearn-bertlam", 1
 CHECKSUM, WEIGHTS = "checksum", "weights"  # entries beside those of OnnxMetadata; the latter names a second file
 INPUTS, OUTPUT = ("input_ids", "attention_mask"), "logits"
 COUNT_INPUTS = ("piece_ids", "piece_counts")  # of whole texts, each word-piece once, where the file counts them
-_BYTES_AT_ONCE = 2**24
 _REWRITE = "Write it with BertLamClassifier.to_onnx"
 
 
@@ -87,15 +88,12 @@ class OnnxMetadata:
             raise incomplete_file(path, f"metadata entry {error}") from error
 
 
-def checksum(path: str | os.PathLike, in_its_place: str, weights: str | None) -> str:
-    """Return the hash of a file, with zeros where it holds the hash itself, and of the file of weights beside it."""
-    content = Path(path).read_bytes()
-    digest = hashlib.sha256(content.replace(in_its_place.encode(), b"0" * len(in_its_place)))
-    if weights is not None:
-        with Path(path).with_name(Path(weights).name).open("rb") as file:
-            while part := file.read(_BYTES_AT_ONCE):
-                digest.update(part)
-    return digest.hexdigest()
+def seal(path: str | os.PathLike, placeholder: str, weights: str | None) -> None:
+    """Write the hash of a file, and of the file of weights beside it, where the placeholder stands."""
+    whole = _checksum(path, placeholder, weights)
+    with open(path, "r+b") as file, mmap(file.fileno(), 0) as content:
+        place = content.find(placeholder.encode())
+        content[place : place + len(whole)] = whole.encode()
 
 
 def check_whole(path: str, properties: Mapping[str, str]) -> None:
@@ -103,11 +101,27 @@ def check_whole(path: str, properties: Mapping[str, str]) -> None:
     written = properties.get(CHECKSUM)
     if written is None:
         return
-    if len(written) != len(hashlib.sha256().hexdigest()) or written != checksum(path, written, properties.get(WEIGHTS)):
+    try:
+        found = _checksum(path, written, properties.get(WEIGHTS))
+    except OSError:  # there are no such weights
+        found = None
+    if written != found:
         raise OnnxFileError(
             f"{path!r} is not the file that was written: truncated or changed. {_REWRITE} again. "
             f"Where a tool has changed it on purpose, remove the entry {CHECKSUM!r} of its metadata."
         )
+
+
+def _checksum(path: str | os.PathLike, in_its_place: str, weights: str | None) -> str:
+    """Return the hash of a file, with zeros where it holds the hash itself, and of the file of weights beside it."""
+    with open(path, "rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content, memoryview(content) as view:
+        place = content.find(in_its_place.encode())
+        digest = hashlib.sha256(view[:place])
+        digest.update(b"0" * len(in_its_place))
+        digest.update(view[place + len(in_its_place) :])
+    if weights is not None:
+        digest.update(sha256(Path(path).with_name(Path(weights).name)).encode())
+    return digest.hexdigest()
 
 
 def incomplete_file(path: str, found: object) -> OnnxFileError:

@@ -27,13 +27,13 @@ from typing import Any
 
 import numpy as np
 
-from ._files import flush_folder
+from ._files import flush_folder, sha256
 from .exceptions import SavedModelError, UnsavedParameterWarning
 
 FORMAT = 1
-_CONFIG, _WEIGHTS, _ENCODER = "estimator.json", "model.safetensors", "encoder.json"
+SAVED_AS, _WEIGHTS, _ENCODER = "estimator.json", "model.safetensors", "encoder.json"
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
-FILES = {_CONFIG, _WEIGHTS, _ENCODER, *_TOKENIZER}
+FILES = {SAVED_AS, _WEIGHTS, _ENCODER, *_TOKENIZER}
 _SAVING = ".saving-"
 _FILES_OF_A_HUB = {"README.md", ".gitattributes"}
 OF_THIS_MACHINE = {"checkpoint_dir", "device"}  # parameters that a folder neither holds nor sets
@@ -83,7 +83,7 @@ def _check_that_it_may_be_written(target: Path, overwrite: bool) -> None:
     there = sorted(file.name for file in target.iterdir())
     if there and not overwrite:
         raise FileExistsError(f"The folder {target} is not empty. Give another one, or use overwrite=True to replace it.")
-    if there and _CONFIG not in there:
+    if there and SAVED_AS not in there:
         raise FileExistsError(
             f"overwrite=True replaces a saved classifier, but {target} holds other files: {', '.join(there[:5])}. "
             "Give another folder."
@@ -102,29 +102,29 @@ def _write(estimator: Any, folder: Path) -> None:
         (folder / name).write_text(text, encoding="utf-8")
     save_file(_weights(estimator.module_), folder / _WEIGHTS)
     (folder / _WEIGHTS).chmod((folder / _TOKENIZER[0]).stat().st_mode)  # safetensors does not ask the umask
-    config["files"] = {file.name: _sha256(file) for file in sorted(folder.iterdir())}
+    config["files"] = {file.name: sha256(file) for file in sorted(folder.iterdir())}
     config["checksum"] = _checksum(config)
-    unfinished = folder / f"{_CONFIG}.part"
+    unfinished = folder / f"{SAVED_AS}.part"
     unfinished.write_text(json.dumps(config, indent=1), encoding="utf-8")
     for file in folder.iterdir():
         with file.open("r+b") as stream:
             os.fsync(stream.fileno())
-    unfinished.rename(folder / _CONFIG)
+    unfinished.rename(folder / SAVED_AS)
     flush_folder(folder)
 
 
 def _finish(target: Path) -> None:
     """Move what was saved completely to its place, and remove what was not."""
     for part in target.glob(f"{_SAVING}*"):
-        if (part / _CONFIG).is_file():
-            files = set(json.loads((part / _CONFIG).read_text(encoding="utf-8"))["files"])
-            for name in FILES - files - {_CONFIG}:
+        if (part / SAVED_AS).is_file():
+            files = set(json.loads((part / SAVED_AS).read_text(encoding="utf-8"))["files"])
+            for name in FILES - files - {SAVED_AS}:
                 (target / name).unlink(missing_ok=True)
             for name in FILES & files:
                 if (part / name).is_file():  # else it was moved before the save was killed
                     (part / name).replace(target / name)
             flush_folder(target)
-            (part / _CONFIG).replace(target / _CONFIG)
+            (part / SAVED_AS).replace(target / SAVED_AS)
         shutil.rmtree(part, ignore_errors=True)
     flush_folder(target)
 
@@ -135,7 +135,7 @@ class _Folder:
     def __init__(self, path: Path):
         self.path = path
         parts = path.glob(f"{_SAVING}*") if path.is_dir() else []
-        self.unfinished = next((part for part in parts if (part / _CONFIG).is_file()), None)
+        self.unfinished = next((part for part in parts if (part / SAVED_AS).is_file()), None)
 
     def __truediv__(self, name: str) -> Path:
         if self.unfinished is not None and (self.unfinished / name).is_file():
@@ -237,12 +237,12 @@ def _read_config(source: _Folder, cls: type) -> dict[str, Any]:
     if not source.path.is_dir():
         raise SavedModelError(f"There is no folder {source.path}. Give the one that save() has written.")
     try:
-        config = json.loads((source / _CONFIG).read_text(encoding="utf-8"))
+        config = json.loads((source / SAVED_AS).read_text(encoding="utf-8"))
         saved_format, name, is_whole = config["format"], config["class"], config.get("checksum") == _checksum(config)
     except FileNotFoundError as error:
-        raise SavedModelError(f"The folder {source.path} has no {_CONFIG}. It was not written by save().") from error
+        raise SavedModelError(f"The folder {source.path} has no {SAVED_AS}. It was not written by save().") from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise _unreadable(source, f"{_CONFIG} was not written by save(), or is damaged") from error
+        raise _unreadable(source, f"{SAVED_AS} was not written by save(), or is damaged") from error
     if not isinstance(saved_format, int) or saved_format > FORMAT:
         raise SavedModelError(
             f"{source.path} has format {saved_format!r}, written by version {config.get('version')!r}, but this version "
@@ -251,19 +251,19 @@ def _read_config(source: _Folder, cls: type) -> dict[str, Any]:
     if name != cls.__name__:
         raise SavedModelError(f"{source.path} holds a {name}. Load it with {name}.load.")
     if not is_whole:
-        raise _unreadable(source, f"{_CONFIG} is not the file that was saved: changed")
+        raise _unreadable(source, f"{SAVED_AS} is not the file that was saved: changed")
     return config
 
 
 def _check_files(source: _Folder, config: dict[str, Any]) -> None:
-    known = FILES - {_CONFIG}
+    known = FILES - {SAVED_AS}
     hashes = config.get("files")
     if not isinstance(hashes, dict) or not {_WEIGHTS, *_TOKENIZER} <= set(hashes) <= known:
-        raise _unreadable(source, f"{_CONFIG} does not list the files that belong to it")
+        raise _unreadable(source, f"{SAVED_AS} does not list the files that belong to it")
     for name, expected in hashes.items():
         if not (source / name).is_file():
             raise SavedModelError(f"{source / name} is missing. Copy the whole folder, or save again.")
-        if _sha256(source / name) != expected:
+        if sha256(source / name) != expected:
             raise _unreadable(source, f"{name} is not the file that was saved: truncated or changed")
     there = {file.name for file in source.path.iterdir() if not file.name.startswith(_SAVING)}
     others = sorted(there - FILES - _FILES_OF_A_HUB)
@@ -368,11 +368,6 @@ def _tokenizer_of(texts: Mapping[str, str]) -> Any:
         (Path(folder) / model).write_text(texts[model], encoding="utf-8")
         (Path(folder) / settings).write_text(json.dumps(own), encoding="utf-8")
         return load_tokenizer(folder)
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _unreadable(source: _Folder, reason: str) -> SavedModelError:

@@ -21,7 +21,7 @@ _CHUNK = 2**24  # numbers that a part of the bootstrap makes at once
 
 
 class MultilabelReport:
-    """Metrics of a multi-label classifier, each with an interval from resampled documents.
+    """Metrics of a multi-label classifier, with intervals from resampled documents.
 
     Made by :func:`multilabel_report`.
 
@@ -112,7 +112,11 @@ class MultilabelReport:
             for label, one in self.per_label.items()
         ]
         if self.intervals:
-            lines += ["", f"Intervals: {self.confidence:.0%} of resamples of the documents (percentile bootstrap)."]
+            lines += [
+                "",
+                f"Intervals: {self.confidence:.0%} of resamples of the documents (percentile bootstrap); none for the",
+            ]
+            lines += ["calibration error, which resampling makes larger."]
         return "\n".join(lines)
 
     __repr__ = __str__

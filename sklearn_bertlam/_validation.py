@@ -235,8 +235,8 @@ def _to_float(array: np.ndarray) -> np.ndarray:
             raise InvalidTargetError(_LABEL_SETS)
         missing = np.frompyfunc(lambda entry: entry is None or type(entry).__name__ == "NAType", 1, 1)(array).astype(bool)
         array = np.where(missing, np.nan, array)
-    are_strings = [isinstance(entry, str) for entry in array.flat]
-    if array.shape[1] == 1 and all(are_strings):
+    are_strings = [isinstance(entry, (str, bytes)) for entry in array.flat]
+    if array.shape[1] == 1 and are_strings and all(are_strings):
         raise InvalidTargetError(_STRINGS)
     try:
         if any(are_strings):
@@ -374,7 +374,7 @@ def check_order(values, labels: Sequence | np.ndarray, name: str, error: type[Va
     """Refuse a Series, which is taken by position, whose index has the labels in another order."""
     index = list(getattr(values, "index", ())) if hasattr(values, "to_dict") else []
     if index != list(labels) and set(index) == set(labels):
-        raise error(f"{name} is a Series whose index has the labels in another order than y. Pass {name}.loc[y.columns].")
+        raise error(f"{name} is a Series whose index has the labels in another order. Put it in that of classes_.")
 
 
 def _check_number(n_names: int, n_labels: int) -> None:

@@ -12,10 +12,11 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from numbers import Integral
+from pathlib import Path
 from threading import Lock
 from typing import Any
 
@@ -23,7 +24,9 @@ import numpy as np
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_scalar
 
+from ._files import sha256
 from ._multilabel import one_column_per_label
+from ._persistence import SAVED_AS
 from .exceptions import InvalidTextError
 
 __all__ = ["predict_proba", "predict_proba_parquet"]
@@ -72,7 +75,8 @@ def predict_proba(estimator, collection, *, text_column="text", prefix="", threa
     TypeError
         If the estimator has no ``predict_proba``, or the collection is none of Dask's.
     ValueError
-        If column names would not be unique, or, when the result is computed, if the file of the model has changed.
+        If column names would not be unique, a path holds no classifier, no worker comes within half a minute to send one to,
+        or the client is asynchronous; when the result is computed, if the saved model has changed.
 
     See Also
     --------
@@ -94,7 +98,7 @@ def predict_proba(estimator, collection, *, text_column="text", prefix="", threa
     frame, text_column = _to_frame(collection, text_column)
     model = _SavedModel.at(estimator) if isinstance(estimator, (str, os.PathLike)) else estimator
     labels = _label_columns(_load(model), prefix)
-    _check_columns(frame._meta, text_column, labels)
+    _check_columns(list(frame.columns), text_column, labels)
     return frame.map_partitions(
         _score_partition,
         _shared(model),
@@ -155,7 +159,7 @@ def predict_proba_parquet(
     An index that the source has as a column is kept. Row numbers, which is what a file without one is read with, are not
     written, wherever they start. NaN among floating-point numbers becomes null.
 
-    Where an error ends the writing, the destination is removed again, so that it is never taken for the whole.
+    Where an error ends the writing, what was written is removed again, as far as no worker is still writing.
 
     Examples
     --------
@@ -181,10 +185,12 @@ def predict_proba_parquet(
         _check_known(columns, list(frame.columns))
         frame = frame[[*columns, *({text_column} & set(frame.columns) - set(columns))]]
     scored = predict_proba(estimator, frame, text_column=text_column, prefix=prefix, threads_per_worker=threads_per_worker)
+    labels = list(scored.columns[len(frame.columns) :])
     if columns is not None:
-        scored = scored[[*columns, *scored.columns[len(frame.columns) :]]]
-    schema, has_index = _schema(scored._meta, stored)
-    with _empty_unless_whole(destination):
+        scored = scored[[*columns, *labels]]
+    _check_index(scored._meta)
+    schema, has_index = _schema(scored._meta, stored, labels)
+    with _empty_unless_whole(destination, overwrite):
         scored.to_parquet(
             destination,
             schema=schema,
@@ -264,17 +270,18 @@ def _cores_per_worker(minute: int) -> int | None:
 
 @dataclass(frozen=True)
 class _SavedModel:
-    """Where a classifier is, and which version of the file: tasks of another version have another name to Dask."""
+    """Where a classifier is, and the hash of it: tasks of another version have another name to Dask."""
 
     path: str
-    modified: int
-    size: int
+    content: str
 
     @classmethod
     def at(cls, path: str | os.PathLike) -> _SavedModel:
         path = os.path.abspath(path)
-        status = os.stat(path)
-        return cls(path, status.st_mtime_ns, status.st_size)
+        described = os.path.join(path, SAVED_AS) if os.path.isdir(path) else path  # has the hashes of the other files
+        if not os.path.isfile(described):
+            raise FileNotFoundError(f"There is no saved classifier at {path}.")
+        return cls(path, sha256(described))
 
 
 def _load(model):
@@ -298,7 +305,7 @@ def _read(path: str):
         return BertLamClassifier.load(path)
     try:
         return joblib.load(path)
-    except ImportError:
+    except (ImportError, MemoryError, OSError):
         raise
     except Exception as error:  # pickle raises whatever it stumbles over
         raise ValueError(
@@ -366,17 +373,23 @@ def _text(item: Any) -> Any:
     return item
 
 
-def _check_columns(meta, text_column: str, labels: list[str]) -> None:
-    columns = list(meta.columns)
+def _check_columns(columns: list, text_column: str, labels: list[str]) -> None:
     if text_column not in columns:
         raise ValueError(f"There is no column {text_column!r}, only {columns}. Name that of the texts with text_column.")
-    if meta.index.nlevels > 1:
-        raise ValueError(f"An index of several columns ({list(meta.index.names)}) is not kept. Use reset_index() before.")
-    twice = sorted(name for name, count in Counter([*columns, *meta.index.names, *labels]).items() if count > 1)
+    known = set(columns)
+    twice = sorted(name for name, count in Counter(labels).items() if count > 1 or name in known)
     if twice:
         raise ValueError(
             f"Column names would not be unique: {twice}. Pass a prefix for the labels, such as prefix='proba_'."
         )
+
+
+def _check_index(meta) -> None:
+    """Refuse an index that Parquet cannot hold beside the columns."""
+    if meta.index.nlevels > 1:
+        raise ValueError(f"An index of several columns ({list(meta.index.names)}) is not kept. Use reset_index() before.")
+    if meta.index.name in set(meta.columns):
+        raise ValueError(f"The index and a column are both called {meta.index.name!r}. Rename one; labels take a prefix.")
 
 
 def _check_known(columns: Sequence[str], names: list[str]) -> None:
@@ -389,7 +402,7 @@ def _check_known(columns: Sequence[str], names: list[str]) -> None:
             raise ValueError(f"There is no column {name!r}, only {names}.")
 
 
-def _schema(meta, stored: Any):
+def _schema(meta, stored: Any, labels: list[str]):
     """Return the Parquet schema to write, with the source's own types, and whether the index belongs to it."""
     import pandas as pd
 
@@ -397,7 +410,7 @@ def _schema(meta, stored: Any):
     has_index = not isinstance(meta.index, pd.RangeIndex)
     if has_index:
         meta = meta.rename_axis(index=meta.index.name or _INDEX_WITHOUT_NAME).reset_index()
-    known = {name: stored.field(name) for name in meta.columns if name in stored.names}
+    known = {name: stored.field(name) for name in meta.columns if name in stored.names and name not in labels}
     others = pa.Schema.from_pandas(meta[[name for name in meta.columns if name not in known]], preserve_index=False)
     fields = [known[name] if name in known else others.field(name) for name in meta.columns]
     return pa.schema(fields[1:] + fields[:1] if has_index else fields), has_index
@@ -426,23 +439,40 @@ def _check_destination(source: str, destination: str, overwrite: bool) -> None:
 
 
 def _overlap(storage: Any, path: str, other: str) -> bool:
-    is_local = "file" in np.atleast_1d(storage.protocol)
-    path, other = (f"{os.path.realpath(part) if is_local else part}/" for part in (path, other))
+    if "file" in np.atleast_1d(storage.protocol):
+        here, there = Path(os.path.realpath(path)), Path(os.path.realpath(other))
+        return _is_in(here, there) or _is_in(there, here)
+    path, other = path.rstrip("/") + "/", other.rstrip("/") + "/"
     return path.startswith(other) or other.startswith(path)
 
 
+def _is_in(inner: Path, outer: Path) -> bool:
+    """Tell whether a path is, or is below, another one that is there; the system knows what spellings are the same."""
+    return outer.exists() and any(part.exists() and part.samefile(outer) for part in (inner, *inner.parents))
+
+
 @contextmanager
-def _empty_unless_whole(destination: str) -> Iterator[None]:
-    """Remove what is at the destination before the block, and what the block has left there when it fails."""
+def _empty_unless_whole(destination: str, overwrite: bool) -> Iterator[None]:
+    """Remove what is at the destination before the block, if so wanted, and what the block has left there when it fails."""
     storage, target = _optional("fsspec").url_to_fs(destination)
-    if storage.exists(target):
-        storage.rm(target, recursive=True)
+    if overwrite:
+        _empty(storage, target)
     try:
         yield
     except BaseException:
-        if storage.exists(target):
-            storage.rm(target, recursive=True)
+        with suppress(OSError):  # a worker may still be writing
+            _empty(storage, target)
         raise
+
+
+def _empty(storage: Any, target: str) -> None:
+    """Remove a file, or what is in a folder: the folder itself may be a link, or where a disk is mounted."""
+    storage.invalidate_cache()
+    if storage.isfile(target):
+        storage.rm(target)
+    elif storage.exists(target):
+        for part in storage.ls(target, detail=False):
+            storage.rm(part, recursive=True)
 
 
 def _optional(module: str) -> Any:

@@ -10,6 +10,8 @@ from sklearn.exceptions import UnsetMetadataPassedError
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.feature_selection import SelectKBest, chi2
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import get_scorer
+from sklearn.model_selection import GridSearchCV
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.neighbors import KNeighborsClassifier
@@ -151,16 +153,23 @@ def test_a_label_that_all_or_none_have_is_certain():
 def test_weights_go_where_they_are_asked_for():
     weights = np.arange(12) % 3 + 1.0
     default = BinaryRelevanceClassifier().fit(TEXTS, Y, sample_weight=weights).decision_function(TEXTS)
-    without = BinaryRelevanceClassifier().fit(TEXTS, Y).decision_function(TEXTS)
     base = LogisticRegression(C=1000.0, solver="liblinear", random_state=0)
     with config_context(enable_metadata_routing=True):
         for estimator, expected in (
             (None, default),
             (clone(base).set_fit_request(sample_weight=True), default),
             (make_pipeline(clone(base).set_fit_request(sample_weight=True)), default),
-            (clone(base).set_fit_request(sample_weight=False), without),
         ):
             clf = BinaryRelevanceClassifier(estimator=estimator).fit(TEXTS, Y, sample_weight=weights)
             np.testing.assert_allclose(clf.decision_function(TEXTS), expected)
         with pytest.raises(UnsetMetadataPassedError):
             BinaryRelevanceClassifier(estimator=base).fit(TEXTS, Y, sample_weight=weights)
+        with pytest.raises(ValueError, match="does not take it in fit"):
+            BinaryRelevanceClassifier(estimator=clone(base).set_fit_request(sample_weight=False)).fit(
+                TEXTS, Y, sample_weight=weights
+            )
+        refuses = BinaryRelevanceClassifier().set_fit_request(sample_weight=False)
+        scoring = get_scorer("f1_micro").set_score_request(sample_weight=True)
+        search = GridSearchCV(refuses, {"n_jobs": [None]}, cv=2, scoring=scoring).fit(TEXTS, Y, sample_weight=weights)
+        without = BinaryRelevanceClassifier().fit(TEXTS, Y).decision_function(TEXTS)
+        np.testing.assert_allclose(search.decision_function(TEXTS), without)

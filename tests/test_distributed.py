@@ -241,7 +241,7 @@ def test_nothing_is_left_of_what_failed_or_deleted_before_it_is_checked(tmp_path
         pd.DataFrame({"text": ["another", text]}).to_parquet(folder / f"{number}.parquet")
     with pytest.raises(InvalidTextError):
         predict_proba_parquet(classifier, folder, out, overwrite=True)
-    assert not out.exists()
+    assert not list(out.glob("*"))
 
 
 @pytest.mark.parametrize("names", [("a", "b"), ("printer",)])
@@ -251,8 +251,26 @@ def test_an_index_that_cannot_be_kept(tmp_path, names):
         pd.MultiIndex.from_arrays([TEXTS] * len(names), names=names) if len(names) > 1 else pd.Index(TEXTS, name=names[0])
     )
     pd.DataFrame({"text": TEXTS}, index=index).to_parquet(tmp_path / "in.parquet")
-    with pytest.raises(ValueError, match="index of several columns|not be unique"):
+    with pytest.raises(ValueError, match="index of several columns|index and a column are both called 'printer'"):
         predict_proba_parquet(classifier, tmp_path / "in.parquet", tmp_path / "out")
+
+
+def test_a_link_to_a_folder_stays_one(tmp_path):
+    classifier = BinaryRelevanceClassifier().fit(TEXTS, Y)
+    pd.DataFrame({"text": TEXTS}).to_parquet(tmp_path / "in.parquet")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out").symlink_to(tmp_path / "elsewhere")
+    for overwrite in (False, True):
+        predict_proba_parquet(classifier, tmp_path / "in.parquet", tmp_path / "out", overwrite=overwrite)
+    assert (tmp_path / "out").is_symlink()
+    assert len(pd.read_parquet(tmp_path / "elsewhere")) == len(TEXTS)
+
+
+def test_a_label_with_the_name_of_a_column_that_is_left_out(tmp_path):
+    classifier = BinaryRelevanceClassifier().fit(TEXTS, pd.DataFrame(Y, columns=LABELS))
+    pd.DataFrame({"text": TEXTS, LABELS[0]: Y[:, 0]}).to_parquet(tmp_path / "in.parquet")
+    predict_proba_parquet(classifier, tmp_path / "in.parquet", tmp_path / "out", columns=["text"])
+    np.testing.assert_allclose(pd.read_parquet(tmp_path / "out")[LABELS], classifier.predict_proba(TEXTS), atol=1e-6)
 
 
 def test_a_model_that_was_replaced_is_not_scored_under_the_old_labels(messages, tmp_path):
@@ -260,7 +278,6 @@ def test_a_model_that_was_replaced_is_not_scored_under_the_old_labels(messages, 
     joblib.dump(BinaryRelevanceClassifier().fit(TEXTS, pd.DataFrame(Y, columns=LABELS)), path)
     scored = predict_proba(path, messages)
     joblib.dump(BinaryRelevanceClassifier().fit(TEXTS, pd.DataFrame(Y[:, ::-1], columns=LABELS[::-1])), path)
-    os.utime(path, ns=(0, 0))
     distributed_module._load_once.cache_clear()
     with pytest.raises(ValueError, match="has changed since it was named"):
         scored.compute(scheduler="synchronous")

@@ -18,7 +18,8 @@ from sklearn.exceptions import NotFittedError
 from skorch.callbacks import Callback
 
 from sklearn_bertlam import BertLamClassifier, _persistence
-from sklearn_bertlam._persistence import FILES, _checksum, _sha256
+from sklearn_bertlam._files import sha256
+from sklearn_bertlam._persistence import FILES, _checksum
 from sklearn_bertlam.baselines import (
     BERTClassifier,
     CNNRNNClassifier,
@@ -311,7 +312,7 @@ def test_a_tokenizer_is_not_read_from_elsewhere(saved, tmp_path):
     settings = json.loads((saved / "tokenizer_config.json").read_text()) | {"tokenizer_file": str(tmp_path / "other.json")}
     (saved / "tokenizer_config.json").write_text(json.dumps(settings))
     files = json.loads((saved / "estimator.json").read_text())["files"]
-    rewrite(saved, {"files": files | {"tokenizer_config.json": _sha256(saved / "tokenizer_config.json")}})
+    rewrite(saved, {"files": files | {"tokenizer_config.json": sha256(saved / "tokenizer_config.json")}})
     np.testing.assert_array_equal(BertLamClassifier.load(saved).predict_proba(TEXTS), expected)
 
 

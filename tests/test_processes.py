@@ -109,7 +109,7 @@ def test_processes_agree_without_a_seed_and_with_empty_shares(run):
 
 
 def test_no_process_is_left_without_any_text(run):
-    with pytest.raises(AssertionError, match=r"2 processes share batches of 1 text\(s\)"):
+    with pytest.raises(AssertionError, match=r"2 processes share batches of 1 of 12 text\(s\)"):
         run(2, batch_size=1, max_epochs=1)
 
 

@@ -98,6 +98,7 @@ BAD_TARGETS = {
     "array of label lists": (np.array([["printer"], ["a", "b"]] * 6, dtype=object), "MultiLabelBinarizer"),
     "frame of lists": (pd.DataFrame({"labels": [["a"], ["b", "c"]] * 6}), "MultiLabelBinarizer"),
     "array of strings": (Y.astype(str), "0, 1 and NaN"),
+    "array of bytes": (Y.astype(bytes), "0, 1 and NaN"),
     "duplicate entries": (sp.csr_array((np.ones(4), [0, 0, 1, 2], [0, 2, 3, 4, *[4] * 9]), shape=(12, 3)), "got 2.0"),
     "one-dimensional sparse": (
         sp.coo_array(Y[:, 0]),
@@ -613,7 +614,7 @@ def test_label_names_and_classes():
 )
 def test_a_series_is_not_taken_in_another_order_than_its_index(name, check):
     values = pd.Series({"b": 0.25, "a": 0.5})
-    with pytest.raises(ValueError, match=rf"{name} is a Series.*in another order.*Pass {name}.loc\[y.columns\]"):
+    with pytest.raises(ValueError, match=rf"{name} is a Series.*in another order. Put it in that of classes_"):
         check(values, ["a", "b"])
     check(values.loc[["a", "b"]], ["a", "b"])
     check(values.reset_index(drop=True), ["a", "b"])

@@ -65,9 +65,9 @@ class LabelReportDisplay(Display):
             Documents that it was not trained on.
         y : {array-like, sparse matrix, DataFrame} of shape (n, n_labels)
             Indicator of 0 and 1.
-        train_counts : array-like of shape (n_labels,), optional
+        train_counts : array-like of shape (n_labels,), dict or Series, optional
             How many training documents have each label; by default ``class_count_`` of the estimator, or those in y where
-            it has none.
+            it has none. A dict or a Series is taken by its labels.
         ax : matplotlib Axes, optional
             Where to draw.
 
@@ -193,10 +193,14 @@ class LabelReportDisplay(Display):
 
 
 def _counts_in_order(counts: Any, names: list) -> np.ndarray:
-    if isinstance(counts, Mapping):
-        return np.array([counts[name] for name in names])
-    by_name = hasattr(counts, "loc") and not set(counts.index).isdisjoint(names)
-    return np.asarray(counts.loc[names] if by_name else counts)
+    if hasattr(counts, "loc") and not set(counts.index).isdisjoint(names):
+        counts = counts.to_dict()
+    if not isinstance(counts, Mapping):
+        return np.asarray(counts)
+    missing = [name for name in names if name not in counts]
+    if missing:
+        raise ValueError(f"train_counts has no number for {missing[0]!r}.")
+    return np.array([counts[name] for name in names])
 
 
 def _lowest(values: Sequence[float] | np.ndarray, n: int) -> list[int]:
