@@ -516,7 +516,7 @@ def test_labels_are_told_by_name(draw):
     by_position = LabelReportDisplay.from_predictions(predicted, Y, label_names=LABELS)
     assert by_position.worst_confusions() == []
     np.testing.assert_array_equal(by_position.counts, Y.sum(axis=0))
-    with pytest.raises(KeyError, match="thank"):
+    with pytest.raises(ValueError, match="train_counts has no number for .thank"):
         LabelReportDisplay.from_predictions(truth, predicted, train_counts=counts.iloc[1:])
 
 
