@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import secrets
 import tempfile
 import warnings
@@ -73,7 +74,9 @@ def _weights_beside(path: Path) -> Path | None:
         entries = {entry.key: entry.value for entry in onnx.load(path, load_external_data=False).metadata_props}
     except Exception:  # no file, or no model
         return None
-    return path.with_name(Path(entries[WEIGHTS]).name) if WEIGHTS in entries else None
+    name = entries.get(WEIGHTS, "")
+    is_ours = re.fullmatch(rf"{re.escape(path.name)}-[0-9a-f]+\.data", name)  # a file can name any other
+    return path.with_name(name) if is_ours else None
 
 
 class _Logits(nn.Module):

@@ -6,17 +6,15 @@ package. Dask is imported only when a function is called, and any classifier wit
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from numbers import Integral
-from pathlib import Path
 from threading import Lock
 from typing import Any
 
@@ -26,6 +24,16 @@ from sklearn.utils.validation import check_scalar
 
 from ._files import sha256
 from ._multilabel import one_column_per_label
+from ._parquet import (
+    check_destination,
+    check_index,
+    check_known,
+    empty_unless_whole,
+    file_name,
+    optional,
+    stored_schema,
+    written_schema,
+)
 from ._persistence import SAVED_AS
 from .exceptions import InvalidTextError
 
@@ -34,7 +42,6 @@ __all__ = ["predict_proba", "predict_proba_parquet"]
 # One prediction at a time in a process: its threads already work for this one, and a GPU holds the memory of only one.
 _PREDICTING = Lock()
 _SECONDS_FOR_A_WORKER = 30
-_INDEX_WITHOUT_NAME = "__null_dask_index__"  # what Dask calls it in Parquet, and knows when it reads it again
 
 
 def predict_proba(estimator, collection, *, text_column="text", prefix="", threads_per_worker="auto"):
@@ -164,8 +171,7 @@ def predict_proba_parquet(
     Examples
     --------
     >>> import tempfile
-    >>> from pathlib import Path
-    >>> import pandas as pd
+    >>>     >>> import pandas as pd
     >>> from sklearn_bertlam.baselines import BinaryRelevanceClassifier
     >>> from sklearn_bertlam.distributed import predict_proba_parquet
     >>> clf = BinaryRelevanceClassifier().fit(["red wine", "white wine", "red car"], [[1, 1], [1, 0], [0, 1]])
@@ -175,33 +181,29 @@ def predict_proba_parquet(
     >>> pd.read_parquet(folder / "scored").columns.tolist()
     ['id', '0', '1']
     """
-    dd = _optional("dask.dataframe")
+    dd = optional("dask.dataframe")
     source, destination = os.fspath(source), os.fspath(destination)
-    _check_destination(source, destination, overwrite)
-    stored = _stored_schema(source)
+    check_destination(source, destination, overwrite)
+    stored = stored_schema(source)
     # Nullable types, so that integers with gaps do not become floats on their way.
     frame = dd.read_parquet(source, blocksize=blocksize, dtype_backend="numpy_nullable")
     if columns is not None:
-        _check_known(columns, list(frame.columns))
-        frame = frame[[*columns, *({text_column} & set(frame.columns) - set(columns))]]
+        check_known(columns, list(frame.columns))
+        beside = [text_column] if text_column in frame.columns and text_column not in columns else []
+        frame = frame[[*columns, *beside]]
     scored = predict_proba(estimator, frame, text_column=text_column, prefix=prefix, threads_per_worker=threads_per_worker)
     labels = list(scored.columns[len(frame.columns) :])
     if columns is not None:
         scored = scored[[*columns, *labels]]
-    _check_index(scored._meta)
-    schema, has_index = _schema(scored._meta, stored, labels)
-    with _empty_unless_whole(destination, overwrite):
+    check_index(scored._meta)
+    schema, has_index = written_schema(scored._meta, stored, labels)
+    with empty_unless_whole(destination, overwrite):
         scored.to_parquet(
             destination,
             schema=schema,
             write_index=has_index,
-            name_function=partial(_file_name, n_digits=max(5, len(str(scored.npartitions)))),
+            name_function=partial(file_name, n_digits=max(5, len(str(scored.npartitions)))),
         )
-
-
-def _file_name(number: int, n_digits: int) -> str:
-    """Return a name that is sorted as its number is."""
-    return f"part.{number:0{n_digits}}.parquet"
 
 
 # ------------------------------------------------------------------------------------------------------------ on a worker
@@ -254,7 +256,7 @@ def _cores_per_worker(minute: int) -> int | None:
     None says that this is no worker process: its threads are then nobody else's.
     """
     try:
-        distributed, comm = _optional("distributed"), _optional("distributed.comm")
+        distributed, comm = optional("distributed"), optional("distributed.comm")
         worker = distributed.get_worker()
     except (ImportError, ValueError):
         return None
@@ -262,7 +264,7 @@ def _cores_per_worker(minute: int) -> int | None:
         return None
     host = comm.get_address_host(worker.address)
     n_workers = sum(comm.get_address_host(address) == host for address in distributed.get_client().nthreads())
-    return max(1, _optional("dask.system").CPU_COUNT // max(1, n_workers))
+    return max(1, optional("dask.system").CPU_COUNT // max(1, n_workers))
 
 
 # ------------------------------------------------------------------------------------------------------------- the model
@@ -318,9 +320,9 @@ def _shared(model):
     """Return what stands for the model in every task: where it is saved, or a reference to one object per process."""
     if isinstance(model, _SavedModel):
         return model
-    delayed = _optional("dask").delayed
+    delayed = optional("dask").delayed
     try:
-        client = _optional("distributed").get_client()
+        client = optional("distributed").get_client()
     except (ImportError, ValueError):  # no cluster: all tasks are in this process and take the object as it is
         return delayed(model, pure=False, traverse=False)
     if client.asynchronous:
@@ -350,7 +352,7 @@ def _label_columns(estimator, prefix: str) -> list[str]:
 
 
 def _to_frame(collection, text_column: str):
-    dd, bag = _optional("dask.dataframe"), _optional("dask.bag")
+    dd, bag = optional("dask.dataframe"), optional("dask.bag")
     if isinstance(collection, dd.DataFrame):
         return collection, text_column
     if isinstance(collection, dd.Series):
@@ -382,104 +384,3 @@ def _check_columns(columns: list, text_column: str, labels: list[str]) -> None:
         raise ValueError(
             f"Column names would not be unique: {twice}. Pass a prefix for the labels, such as prefix='proba_'."
         )
-
-
-def _check_index(meta) -> None:
-    """Refuse an index that Parquet cannot hold beside the columns."""
-    if meta.index.nlevels > 1:
-        raise ValueError(f"An index of several columns ({list(meta.index.names)}) is not kept. Use reset_index() before.")
-    if meta.index.name in set(meta.columns):
-        raise ValueError(f"The index and a column are both called {meta.index.name!r}. Rename one; labels take a prefix.")
-
-
-def _check_known(columns: Sequence[str], names: list[str]) -> None:
-    if isinstance(columns, str):
-        raise TypeError(f"columns should be a sequence of names, got {columns!r}. Pass [{columns!r}].")
-    if len(set(columns)) < len(columns):
-        raise ValueError(f"columns has a name twice: {list(columns)}.")
-    for name in columns:
-        if name not in names:
-            raise ValueError(f"There is no column {name!r}, only {names}.")
-
-
-def _schema(meta, stored: Any, labels: list[str]):
-    """Return the Parquet schema to write, with the source's own types, and whether the index belongs to it."""
-    import pandas as pd
-
-    pa = _optional("pyarrow")
-    has_index = not isinstance(meta.index, pd.RangeIndex)
-    if has_index:
-        meta = meta.rename_axis(index=meta.index.name or _INDEX_WITHOUT_NAME).reset_index()
-    known = {name: stored.field(name) for name in meta.columns if name in stored.names and name not in labels}
-    others = pa.Schema.from_pandas(meta[[name for name in meta.columns if name not in known]], preserve_index=False)
-    fields = [known[name] if name in known else others.field(name) for name in meta.columns]
-    return pa.schema(fields[1:] + fields[:1] if has_index else fields), has_index
-
-
-def _stored_schema(source: str) -> Any:
-    storage, _, paths = _optional("fsspec").get_fs_token_paths(source)
-    if not paths or not storage.exists(paths[0]):
-        raise FileNotFoundError(f"There is no file {source!r}.")
-    return (
-        _optional("pyarrow.dataset")
-        .dataset(paths[0] if len(paths) == 1 else paths, filesystem=storage, format="parquet")
-        .schema
-    )
-
-
-def _check_destination(source: str, destination: str, overwrite: bool) -> None:
-    """Refuse to write into the source, whatever it is called, or among files of an earlier run."""
-    fsspec = _optional("fsspec")
-    storage, target = fsspec.url_to_fs(destination)
-    source_storage, _, paths = fsspec.get_fs_token_paths(source)
-    if type(storage) is type(source_storage) and any(_overlap(storage, path, target) for path in paths):
-        raise ValueError(f"The destination {destination!r} and the source {source!r} overlap. Choose another folder.")
-    if not overwrite and storage.exists(target) and (storage.isfile(target) or storage.ls(target)):
-        raise FileExistsError(f"{destination!r} is there and not empty. Choose another folder or pass overwrite=True.")
-
-
-def _overlap(storage: Any, path: str, other: str) -> bool:
-    if "file" in np.atleast_1d(storage.protocol):
-        here, there = Path(os.path.realpath(path)), Path(os.path.realpath(other))
-        return _is_in(here, there) or _is_in(there, here)
-    path, other = path.rstrip("/") + "/", other.rstrip("/") + "/"
-    return path.startswith(other) or other.startswith(path)
-
-
-def _is_in(inner: Path, outer: Path) -> bool:
-    """Tell whether a path is, or is below, another one that is there; the system knows what spellings are the same."""
-    return outer.exists() and any(part.exists() and part.samefile(outer) for part in (inner, *inner.parents))
-
-
-@contextmanager
-def _empty_unless_whole(destination: str, overwrite: bool) -> Iterator[None]:
-    """Remove what is at the destination before the block, if so wanted, and what the block has left there when it fails."""
-    storage, target = _optional("fsspec").url_to_fs(destination)
-    if overwrite:
-        _empty(storage, target)
-    try:
-        yield
-    except BaseException:
-        with suppress(OSError):  # a worker may still be writing
-            _empty(storage, target)
-        raise
-
-
-def _empty(storage: Any, target: str) -> None:
-    """Remove a file, or what is in a folder: the folder itself may be a link, or where a disk is mounted."""
-    storage.invalidate_cache()
-    if storage.isfile(target):
-        storage.rm(target)
-    elif storage.exists(target):
-        for part in storage.ls(target, detail=False):
-            storage.rm(part, recursive=True)
-
-
-def _optional(module: str) -> Any:
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise ImportError(
-            f"Partitioned collections need Dask, but {module} could not be imported ({error}). "
-            "Install it with: pip install 'sklearn-bertlam[distributed]'"
-        ) from error

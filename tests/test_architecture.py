@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LAYERS = [
-    {"exceptions", "_forking", "_files", "_cardinality", "_terms"},
+    {"exceptions", "_forking", "_files", "_parquet", "_cardinality", "_terms"},
     {"_attention", "_losses", "_runtime", "_distributed", "_dropout", "_self_attention"},
     {
         "_bert",
