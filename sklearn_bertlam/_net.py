@@ -237,6 +237,7 @@ def _train(
         net.fit(data, None)
     finally:
         module.eval()
+        module.zero_grad()  # gradients take as much memory as the weights
     history = _history(net.history, len(data))
     return Training(history, len(history) if stopping is None else stopping.best_epoch_, net.interrupted_)
 
@@ -389,7 +390,7 @@ class Checkpoints(Callback):
         if self.saved is not None:
             restore_random_state(self.settings.random_state, self.saved["order"])
             torch.set_rng_state(self.saved["torch"])
-            if self.saved["cuda"] is not None:
+            if self.saved["cuda"] is not None and torch.device(net.device).type == "cuda":
                 torch.cuda.set_rng_state(self.saved["cuda"], net.device)
             self.n_batches_ = self.saved["n_batches"]
             net.history[-1]["batches"].extend(json.loads(self.saved["batches"]))

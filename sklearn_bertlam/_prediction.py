@@ -122,6 +122,7 @@ def tokens_at_once(module: TextModule, device: torch.device, training: bool) -> 
     layers = getattr(config, "num_hidden_layers", 12) if training else 2
     bytes_per_token = 4 * layers * 24 * config.hidden_size  # generous
     free, _ = torch.cuda.mem_get_info(device)
+    free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # torch keeps what it has freed
     return int(np.clip(free // 2 // bytes_per_token, 2048, _MOST_TOKENS_AT_ONCE))
 
 

@@ -23,12 +23,13 @@ from .exceptions import SlowPrecisionWarning
 _TIMED_PRODUCT = (1024, 384, 1536)
 _TIMED_ROUNDS = 6
 _CLEAR_GAIN = 1.2
+_OUT_OF_MEMORY = ("can't allocate memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
 def resolve_device(device: str) -> torch.device:
     """Turn "auto", "cpu", "cuda" or "cuda:1" into a device that is there."""
     if device == "auto":
-        return _own_cuda_device() if torch.cuda.is_available() else torch.device("cpu")
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         resolved = torch.device(device)
     except RuntimeError as error:
@@ -42,14 +43,14 @@ def resolve_device(device: str) -> torch.device:
         )
     if resolved.type == "cuda" and (resolved.index or 0) >= torch.cuda.device_count():
         raise ValueError(f"Got device={device!r} but there are {torch.cuda.device_count()} CUDA devices, counted from 0.")
-    return resolved
+    return _own_cuda_device() if resolved.type == "cuda" and resolved.index is None else resolved
 
 
 def _own_cuda_device() -> torch.device:
-    """Return the current CUDA device, or this process's own where a launcher started one process per device."""
-    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
-        return torch.device("cuda")
-    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+    """Return this process's own device where a launcher started one process per device, else this thread's current one."""
+    is_launched = int(os.environ.get("WORLD_SIZE", "1")) > 1 and "LOCAL_RANK" in os.environ
+    index = int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count() if is_launched else torch.cuda.current_device()
+    return torch.device("cuda", index)
 
 
 def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
@@ -72,7 +73,8 @@ def warn_of_slow_precision(precision: str, device: torch.device, stacklevel: int
 
 def _has_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        with torch.cuda.device(device):
+            return torch.cuda.is_bf16_supported(including_emulation=False)
     return _cpu_gains_from_bfloat16()
 
 
@@ -191,5 +193,5 @@ def _glibc() -> Any:
 def is_out_of_memory(error: BaseException) -> bool:
     """Tell whether torch could not get memory, on a CUDA device or on the CPU."""
     return isinstance(error, torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+        isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY)
     )

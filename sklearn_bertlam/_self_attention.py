@@ -20,6 +20,7 @@ from torch.nn.functional import scaled_dot_product_attention
 _SCORES_PER_GROUP = 2_500_000  # what fits into the cache
 _ROUND_TO = 64
 _SHORTEST = 8
+_AMPERE, _LARGEST_HEAD = (8, 0), 256  # what the kernel of variable lengths needs
 
 
 @dataclass(frozen=True)
@@ -63,13 +64,15 @@ def group_texts(lengths: Sequence[int], heads: int, device: torch.device) -> lis
     offsets = [0, *accumulate(lengths)]
     start = 0
     for stop in range(1, len(lengths) + 1):
-        if stop == len(lengths) or (device.type == "cpu" and not _belong_together(lengths[start : stop + 1], heads)):
+        if stop == len(lengths) or not _belong_together(lengths[start : stop + 1], heads, device):
             groups.append(_group(lengths[start:stop], slice(offsets[start], offsets[stop]), device))
             start = stop
     return groups
 
 
-def _belong_together(lengths: Sequence[int], heads: int) -> bool:
+def _belong_together(lengths: Sequence[int], heads: int, device: torch.device) -> bool:
+    if device.type != "cpu":  # few and large groups, but no short label texts in rows as long as a document
+        return 2 * lengths[-1] >= lengths[0]
     length = _rounded(lengths[0])
     return length == _rounded(lengths[-1]) and len(lengths) * heads * length**2 <= _SCORES_PER_GROUP
 
@@ -103,7 +106,7 @@ class SelfAttention:
 
     def __init__(self, lengths: Sequence[int], heads: int, device: torch.device):
         self.device = device
-        self._varlen = _variable_length_attention() if device.type == "cuda" else None
+        self._varlen = _variable_length_attention(device) if device.type == "cuda" else None
         if self._varlen is not None:
             self.longest = max(lengths)
             self.offsets = torch.tensor([0, *accumulate(lengths)], dtype=torch.int32, device=device)
@@ -130,7 +133,7 @@ class SelfAttention:
         attended : Tensor of shape (T, h, d)
             The weighted sum of the values.
         """
-        if self._varlen is not None and qkv.dtype in (torch.bfloat16, torch.float16):
+        if self._varlen is not None and qkv.dtype in (torch.bfloat16, torch.float16) and _has_kernel_for(qkv.shape[-1]):
             q, k, v = qkv.unbind(dim=1)
             return self._varlen(q, k, v, self.offsets, self.offsets, self.longest, self.longest)
         if qkv.device.type == "cpu" and torch.is_grad_enabled() and qkv.requires_grad:
@@ -138,13 +141,19 @@ class SelfAttention:
         return torch.cat([_padded_attention(qkv[group.tokens], group) for group in self.groups])
 
 
-def _variable_length_attention() -> Any:
-    """Return torch's exact attention over packed sequences, or None where torch has none (before 2.10)."""
+def _variable_length_attention(device: torch.device) -> Any:
+    """Return torch's exact attention over packed sequences; None where torch, its build or the GPU has none."""
     try:
         from torch.nn.attention.varlen import varlen_attn
     except ImportError:
         return None
+    if not torch.backends.cuda.is_flash_attention_available() or torch.cuda.get_device_capability(device) < _AMPERE:
+        return None
     return varlen_attn
+
+
+def _has_kernel_for(head_size: int) -> bool:
+    return head_size % 8 == 0 and head_size <= _LARGEST_HEAD
 
 
 def _padded_attention(qkv: torch.Tensor, group: Group) -> torch.Tensor:

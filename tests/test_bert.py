@@ -39,15 +39,19 @@ def test_self_attention_stays_within_each_text(qkv, scores_per_group, monkeypatc
     np.testing.assert_allclose(gradient, expected_gradient, atol=1e-12)
 
 
-def test_self_attention_with_padding_is_the_same(qkv):
+def test_self_attention_with_padding_is_the_same(qkv, monkeypatch):
     """What a GPU without variable-length attention does."""
-    (group,) = (
-        _self_attention.group_texts(LENGTHS, 2, torch.device("cuda:0"))
-        if torch.cuda.is_available()
-        else [_self_attention._group(LENGTHS, slice(0, sum(LENGTHS)), torch.device("cpu"))]
-    )
-    got = _self_attention._padded_attention(qkv, group)
+    belong_together = _self_attention._belong_together
+    cuda = torch.device("cuda")
+    monkeypatch.setattr(_self_attention, "_belong_together", lambda lengths, heads, _: belong_together(lengths, heads, cuda))
+    groups = _self_attention.group_texts(LENGTHS, 2, qkv.device)
+    got = torch.cat([_self_attention._padded_attention(qkv[group.tokens], group) for group in groups])
     np.testing.assert_allclose(got.detach(), attention_text_by_text(qkv).detach(), atol=1e-12)
+
+
+def test_short_label_texts_are_not_padded_to_a_document_on_a_gpu():
+    groups = _self_attention.group_texts([200, 180, 90, 5, 8, 7, 3], 2, torch.device("meta"))
+    assert [(group.n, group.length) for group in groups] == [(2, 256), (1, 128), (4, 8)]
 
 
 @pytest.mark.parametrize(("n_in", "n_out"), [(64, 16), (16, 64)])

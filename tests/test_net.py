@@ -169,7 +169,12 @@ def test_a_device_that_is_not_there_is_named(make_classifier, monkeypatch):
 
 @pytest.mark.parametrize(
     ("environment", "expected"),
-    [({}, "cuda"), ({"WORLD_SIZE": "4", "LOCAL_RANK": "3"}, "cuda:1"), ({"WORLD_SIZE": "4", "LOCAL_RANK": "0"}, "cuda:0")],
+    [
+        ({}, "cuda:1"),  # the current one of the thread
+        ({"WORLD_SIZE": "4"}, "cuda:1"),
+        ({"WORLD_SIZE": "4", "LOCAL_RANK": "3"}, "cuda:1"),
+        ({"WORLD_SIZE": "4", "LOCAL_RANK": "0"}, "cuda:0"),
+    ],
 )
 def test_processes_of_a_launcher_share_the_devices(monkeypatch, environment, expected):
     for name in ("WORLD_SIZE", "LOCAL_RANK"):
@@ -178,7 +183,10 @@ def test_processes_of_a_launcher_share_the_devices(monkeypatch, environment, exp
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert str(_runtime.resolve_device("auto")) == expected
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+    for device in ("auto", "cuda"):
+        assert str(_runtime.resolve_device(device)) == expected
+    assert str(_runtime.resolve_device("cuda:0")) == "cuda:0"
 
 
 def test_another_c_library_makes_no_difference(make_classifier, monkeypatch):
