@@ -7,6 +7,7 @@ import pytest
 from benchmarks import many, scaling
 from benchmarks.command_line import report_path
 from benchmarks.speed import __main__ as speed
+from benchmarks.trust import all_passed
 
 
 @pytest.mark.parametrize(
@@ -53,6 +54,19 @@ def test_reports_may_be_anywhere_else(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("report", "new/folder/report", str(tmp_path / "report"), "../report"):
         assert str(report_path(name)) == name
+
+
+@pytest.mark.parametrize(
+    ("summary", "passed"),
+    [
+        ("2190 passed, 22 skipped, 94 xfailed in 762.18s (0:12:42)", True),
+        ("1 failed, 2189 passed, 94 xfailed in 762.18s", False),
+        ("2189 passed, 94 xfailed, 1 error in 762.18s", False),
+        ("2188 passed, 2 errors in 762.18s", False),
+    ],
+)
+def test_trust_tells_expected_failures_from_others(summary, passed):
+    assert all_passed(summary) == passed
 
 
 def test_the_arithmetic_is_that_of_the_documentation(capsys):
