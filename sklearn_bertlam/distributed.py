@@ -171,7 +171,8 @@ def predict_proba_parquet(
     Examples
     --------
     >>> import tempfile
-    >>>     >>> import pandas as pd
+    >>> from pathlib import Path
+    >>> import pandas as pd
     >>> from sklearn_bertlam.baselines import BinaryRelevanceClassifier
     >>> from sklearn_bertlam.distributed import predict_proba_parquet
     >>> clf = BinaryRelevanceClassifier().fit(["red wine", "white wine", "red car"], [[1, 1], [1, 0], [0, 1]])
