@@ -103,7 +103,7 @@ def check_whole(path: str, properties: Mapping[str, str]) -> None:
         return
     try:
         found = _checksum(path, written, properties.get(WEIGHTS))
-    except OSError:  # there are no such weights
+    except (OSError, ValueError):  # there are no such weights
         found = None
     if written != found:
         raise OnnxFileError(

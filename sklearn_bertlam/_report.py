@@ -112,11 +112,8 @@ class MultilabelReport:
             for label, one in self.per_label.items()
         ]
         if self.intervals:
-            lines += [
-                "",
-                f"Intervals: {self.confidence:.0%} of resamples of the documents (percentile bootstrap); none for the",
-            ]
-            lines += ["calibration error, which resampling makes larger."]
+            lines += ["", f"Intervals: {self.confidence:.0%} of resamples of the documents (percentile bootstrap);"]
+            lines += ["none for the calibration error, which resampling makes larger."]
         return "\n".join(lines)
 
     __repr__ = __str__

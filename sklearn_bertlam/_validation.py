@@ -373,7 +373,7 @@ def _from_sequence(label_names: Iterable, columns: list | None, n_labels: int) -
 def check_order(values, labels: Sequence | np.ndarray, name: str, error: type[ValueError]) -> None:
     """Refuse a Series, which is taken by position, whose index has the labels in another order."""
     index = list(getattr(values, "index", ())) if hasattr(values, "to_dict") else []
-    if index != list(labels) and set(index) == set(labels):
+    if index and index != list(labels) and set(index) == set(labels):
         raise error(f"{name} is a Series whose index has the labels in another order. Put it in that of classes_.")
 
 
