@@ -180,7 +180,18 @@ def linear_for_prediction(dtype: torch.dtype, device: torch.device) -> LinearIn:
 
 def _has_pointwise(dtype: torch.dtype, device: torch.device) -> bool:
     """Tell whether torch can do more with a product before it leaves the processor's cache."""
-    return device.type == "cpu" and dtype == torch.bfloat16 and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    return (
+        device.type == "cpu"
+        and dtype == torch.bfloat16
+        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+        and cpu_operators_take_bfloat16()
+    )
+
+
+def cpu_operators_take_bfloat16() -> bool:
+    """Tell whether oneDNN has bfloat16 for this processor; without, it refuses it, or is a thousand times slower."""
+    is_supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+    return is_supported is not None and is_supported()
 
 
 def is_gelu(activation: Any) -> bool:

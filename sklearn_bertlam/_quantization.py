@@ -12,14 +12,15 @@ References
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
 
-from ._bert import AddingLinear, Linear, LinearIn, Then, is_gelu
+from ._bert import AddingLinear, Linear, LinearIn, Then, cpu_operators_take_bfloat16, is_gelu
 
-_LEVELS = 255
 _LARGEST_WEIGHT = 127
+_ALL_LEVELS = 255
 _SMALLEST = 1e-6
 
 
@@ -75,6 +76,7 @@ class Int8Linears:
         self.ranges = [Range(*map(torch.as_tensor, one)) for one in ranges]
         self.n_made = 0
         self.previous_gives_levels = False
+        self.between = torch.bfloat16 if cpu_operators_take_bfloat16() else torch.float32  # the type of other outputs
 
     def __call__(self, weight: torch.Tensor, bias: torch.Tensor, then: Then) -> Linear:
         """Make a layer; one with GELU hands levels, not numbers, to the layer after it."""
@@ -84,7 +86,7 @@ class Int8Linears:
             following = _Quantizer(*self.ranges[self.n_made], torch.ones(len(weight)))
             output: tuple = (following.scale, following.zero_point, torch.uint8, "gelu", [], "none")
         else:
-            output = (1.0, 0, torch.bfloat16, "none", [], "none")
+            output = (1.0, 0, self.between, "none", [], "none")
 
         def linear(x: torch.Tensor) -> torch.Tensor:
             return torch.ops.onednn.qlinear_pointwise(*quantizer(x), *weights, *output)
@@ -92,12 +94,12 @@ class Int8Linears:
         return linear if is_gelu(then) or isinstance(then, str) else lambda x: then(linear(x))
 
     def adding(self, weight: torch.Tensor, bias: torch.Tensor) -> AddingLinear:
-        """Make a layer that adds to a residual, in bfloat16."""
+        """Make a layer that adds to a residual."""
         quantizer, (*weights, bias) = self._quantized(weight, bias)
-        output: tuple = (1.0, 0, torch.bfloat16, 1.0, 0, "add", 1.0, "none", [], "none")
+        output: tuple = (1.0, 0, self.between, 1.0, 0, "add", 1.0, "none", [], "none")
 
         def adding(x: torch.Tensor, residual: torch.Tensor, p: float) -> torch.Tensor:
-            residual = residual.to(torch.bfloat16)
+            residual = residual.to(self.between)
             return torch.ops.onednn.qlinear_pointwise.binary(*quantizer(x), *weights, residual, bias, *output)
 
         return adding
@@ -124,7 +126,8 @@ def _smoothing(low: torch.Tensor, high: torch.Tensor, weight: torch.Tensor) -> t
 class _Quantizer:
     def __init__(self, low: torch.Tensor, high: torch.Tensor, smoothing: torch.Tensor, given_levels: bool = False):
         lowest = min(float(low.min()), 0.0)
-        self.scale = max(float(high.max()) - lowest, _SMALLEST) / _LEVELS
+        self.levels = _levels()
+        self.scale = max(float(high.max()) - lowest, _SMALLEST) / self.levels
         self.zero_point = round(-lowest / self.scale)
         self.factor = 1 / (smoothing * self.scale)
         self.given_levels = given_levels
@@ -132,8 +135,23 @@ class _Quantizer:
     def __call__(self, x: torch.Tensor) -> tuple[torch.Tensor, float, int]:
         """Return levels with their scale and zero point."""
         if not self.given_levels:
-            x = (x * self.factor).add_(self.zero_point).round_().clamp_(0, _LEVELS).to(torch.uint8)
+            x = (x * self.factor).add_(self.zero_point).round_().clamp_(0, self.levels).to(torch.uint8)
+        elif self.levels < _ALL_LEVELS:
+            x = x.clamp_(max=self.levels)
         return x, self.scale, self.zero_point
+
+
+@lru_cache(maxsize=1)
+def _levels() -> int:
+    """Return the largest input whose products are exact: older processors add up two of them in 16 bits, too few for all."""
+    n = 16
+    weight = torch.ops.onednn.qlinear_prepack(torch.full((1, n), _LARGEST_WEIGHT, dtype=torch.int8), None)
+    x = torch.full((1, n), _ALL_LEVELS, dtype=torch.uint8)
+    scale, zero_point = torch.ones(1), torch.zeros(1, dtype=torch.long)
+    product = torch.ops.onednn.qlinear_pointwise(
+        x, 1.0, 0, weight, scale, zero_point, None, 1.0, 0, torch.float32, "none", [], "none"
+    )
+    return _ALL_LEVELS if product.item() == n * _ALL_LEVELS * _LARGEST_WEIGHT else _ALL_LEVELS // 2
 
 
 def has_int8() -> bool:

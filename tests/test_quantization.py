@@ -9,7 +9,7 @@ from conftest import LABELS, TEXTS, Y
 from sklearn.base import clone
 from transformers import AutoTokenizer, DistilBertConfig, DistilBertModel
 
-from sklearn_bertlam import _optimization, _runtime
+from sklearn_bertlam import _bert, _optimization, _quantization, _runtime
 from sklearn_bertlam._quantization import InputRanges, Int8Linears, has_int8
 from sklearn_bertlam.exceptions import InvalidTargetError
 
@@ -25,9 +25,20 @@ def linear_case():
     return x, weight, torch.randn(24, generator=generator)
 
 
+@pytest.fixture
+def older_processor(monkeypatch):
+    """Compute as on a processor that adds products of 8 bits up in 16, and has nothing for bfloat16."""
+    monkeypatch.setattr(_quantization, "_levels", lambda: 127)
+    monkeypatch.setattr(_quantization, "cpu_operators_take_bfloat16", lambda: False)
+    monkeypatch.setattr(_bert, "cpu_operators_take_bfloat16", lambda: False)
+
+
 @needs_int8
+@pytest.mark.parametrize("processor", ["this", "older"])
 @pytest.mark.parametrize("then", ["attention", torch.nn.functional.relu, torch.nn.GELU()])
-def test_integers_come_close_to_the_exact_layers(then):
+def test_integers_come_close_to_the_exact_layers(then, processor, request):
+    if processor == "older":
+        request.getfixturevalue("older_processor")
     x, weight, bias = linear_case()
     second = torch.randn(8, 24, generator=torch.Generator().manual_seed(1)), torch.zeros(8)
     residual = torch.randn(200, 8, generator=torch.Generator().manual_seed(2))
@@ -40,6 +51,21 @@ def test_integers_come_close_to_the_exact_layers(then):
     exact = network(noting)(x)
     rounded = network(Int8Linears(noting.ranges))(x)
     assert (rounded - exact).norm() < 0.02 * exact.norm()
+
+
+@needs_int8
+def test_the_largest_integers_are_added_up_exactly():
+    n = 64
+    largest = torch.full((1, n), 3.0)
+    linear = Int8Linears([(torch.zeros(n), largest[0])])(largest.clone(), torch.zeros(1), "attention")
+    assert linear(largest).item() == pytest.approx(9.0 * n, rel=0.01)
+
+
+def test_bfloat16_without_operators_for_it(older_processor):
+    weight, bias = torch.randn(8, 24, generator=torch.Generator().manual_seed(1)), torch.zeros(8)
+    x = torch.randn(20, 24, generator=torch.Generator().manual_seed(2))
+    factory = _bert.linear_for_prediction(torch.bfloat16, torch.device("cpu"))
+    torch.testing.assert_close(factory(weight, bias, "attention")(x).float(), x @ weight.T, atol=0.1, rtol=0.02)
 
 
 @pytest.fixture
