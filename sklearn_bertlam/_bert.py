@@ -16,6 +16,7 @@ from torch import nn
 from torch.nn.functional import embedding, layer_norm, linear
 
 from ._dropout import add_dropped, dropout
+from ._runtime import cpu_operators_take_bfloat16
 from ._self_attention import SelfAttention
 
 _MODEL_TYPES = ("bert", "roberta", "xlm-roberta", "camembert")
@@ -186,12 +187,6 @@ def _has_pointwise(dtype: torch.dtype, device: torch.device) -> bool:
         and hasattr(torch.ops.mkldnn, "_linear_pointwise")
         and cpu_operators_take_bfloat16()
     )
-
-
-def cpu_operators_take_bfloat16() -> bool:
-    """Tell whether oneDNN has bfloat16 for this processor; without, it refuses it, or is a thousand times slower."""
-    is_supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
-    return is_supported is not None and is_supported()
 
 
 def is_gelu(activation: Any) -> bool:

@@ -138,7 +138,7 @@ class BertLamClassifier(NeuralTextClassifier):
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         The type to compute in; weights stay in float32. "auto" is bfloat16 where CUDA has it, and on a CPU
         where products in it are clearly faster, which a stopwatch decides once per process; where a classifier is
-        unpickled, anew.
+        unpickled, anew. A CPU without bfloat16 uses float32 for it.
     random_state : int, RandomState instance or None, default=None
         Seed of weights, dropout and the order of texts. An int gives the same model again on the same machine with
         the same number of threads, precision and versions; on CUDA only up to rounding.

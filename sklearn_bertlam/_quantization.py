@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 import torch
 
-from ._bert import AddingLinear, Linear, LinearIn, Then, cpu_operators_take_bfloat16, is_gelu
+from ._bert import AddingLinear, Linear, LinearIn, Then, is_gelu
+from ._runtime import cpu_operators_take_bfloat16
 
 _LARGEST_WEIGHT = 127
 _ALL_LEVELS = 255

@@ -54,21 +54,22 @@ def _own_cuda_device() -> torch.device:
 
 
 def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
-    """Turn "auto" into bfloat16 where the device is faster with it, and into float32 elsewhere."""
-    if precision != "auto":
-        return torch.float32 if precision == "float32" else torch.bfloat16
-    return torch.bfloat16 if _has_bfloat16(device) else torch.float32
+    """Turn "auto" into bfloat16 where the device is faster with it; "bfloat16" is float32 on a CPU that only imitates it."""
+    if precision == "auto":
+        return torch.bfloat16 if _has_bfloat16(device) else torch.float32
+    is_imitated = device.type == "cpu" and not cpu_operators_take_bfloat16()
+    return torch.float32 if precision == "float32" or is_imitated else torch.bfloat16
 
 
 def warn_of_slow_precision(precision: str, device: torch.device, stacklevel: int) -> None:
-    """Warn where bfloat16 is asked for on a device that is no faster with it."""
-    if precision == "bfloat16" and not _has_bfloat16(device):
-        warnings.warn(
-            f"precision='bfloat16' is no faster than 'float32' on this device ({device}), if not slower. "
-            "Use precision='auto' to get what is fast.",
-            SlowPrecisionWarning,
-            stacklevel=stacklevel,
-        )
+    """Warn where bfloat16 is asked for on a device that is no faster with it, or does not have it."""
+    if precision != "bfloat16" or _has_bfloat16(device):
+        return
+    if resolve_precision(precision, device) == torch.float32:
+        problem = f"This processor has no bfloat16, and would be hundreds of times slower with it: {device} uses 'float32'. "
+    else:
+        problem = f"precision='bfloat16' is no faster than 'float32' on this device ({device}), if not slower. "
+    warnings.warn(problem + "Use precision='auto' to get what is fast.", SlowPrecisionWarning, stacklevel=stacklevel)
 
 
 def _has_bfloat16(device: torch.device) -> bool:
@@ -97,6 +98,12 @@ def _cpu_has_bfloat16() -> bool:
         return True
     probe = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
     return bool(probe and probe())
+
+
+def cpu_operators_take_bfloat16() -> bool:
+    """Tell whether torch's operators for this processor compute in bfloat16, instead of number by number or not at all."""
+    is_supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+    return is_supported is not None and is_supported()
 
 
 def _fastest_products(dtypes: list[torch.dtype]) -> dict[torch.dtype, float]:

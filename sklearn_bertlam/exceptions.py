@@ -117,7 +117,7 @@ class LessMemoryWarning(UserWarning):
 
 
 class SlowPrecisionWarning(UserWarning):
-    """The precision that was asked for is slower than another on this processor."""
+    """The precision that was asked for is slower than another on this processor, or the processor does not have it."""
 
 
 class UnsavedParameterWarning(UserWarning):

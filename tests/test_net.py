@@ -115,6 +115,15 @@ def test_a_precision_that_is_slow_here_works_with_a_warning(make_classifier, mon
     assert clf.predict_proba(TEXTS).shape == Y.shape
 
 
+def test_a_precision_that_the_processor_does_not_have_is_replaced(make_classifier, monkeypatch):
+    monkeypatch.setattr(_runtime, "_cpu_gains_from_bfloat16", lambda: False)
+    monkeypatch.setattr(_runtime, "cpu_operators_take_bfloat16", lambda: False)
+    with pytest.warns(SlowPrecisionWarning, match="no bfloat16"):
+        clf = make_classifier(precision="bfloat16", device="cpu").fit(TEXTS, Y)
+    expected = make_classifier(precision="float32", device="cpu").fit(TEXTS, Y)
+    np.testing.assert_array_equal(clf.predict_proba(TEXTS), expected.predict_proba(TEXTS))
+
+
 @pytest.mark.parametrize(
     ("seconds", "expected"), [((4, 1), torch.bfloat16), ((1, 1), torch.float32), ((1, 2), torch.float32)]
 )
