@@ -9,6 +9,7 @@ The documents are short and the encoder tiny and untrained, so that what is meas
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 import threading
@@ -25,7 +26,6 @@ from .command_line import positive, report_path, shown
 from .output import report
 
 _WORDS = 6
-_PAGE = 4096
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -105,7 +105,7 @@ def time_and_memory(function: Callable[[], Any]) -> tuple[float, float]:
 
 
 def _resident() -> int:
-    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * _PAGE
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _documents(n: int, n_labels: int) -> tuple[list[str], sp.csr_array]:

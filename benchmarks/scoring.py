@@ -98,9 +98,11 @@ def count_parameters(estimator: Any) -> int:
 
 
 def peak_memory_gb() -> float:
-    """Return the largest resident size that this process has had."""
-    import resource
-
+    """Return the largest resident size that this process has had; NaN on Windows, which does not tell."""
+    try:
+        import resource
+    except ModuleNotFoundError:
+        return float("nan")
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
 

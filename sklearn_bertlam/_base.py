@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, check_scalar
 
+from ._files import paths_as_text
 from ._fitting import EVEN, EpochRange, Fitting
 from ._multilabel import MultilabelClassifierMixin
 from ._validation import check_pos_weight, check_texts, check_threshold, checked_batches
@@ -446,7 +447,8 @@ class NeuralTextClassifier(MultilabelClassifierMixin, BaseEstimator, metaclass=A
         if "module_" in state:
             del state["module_"], state["tokenizer_"]
             state["_plain_network"] = plain_network(self)
-        return state
+            state["_built_with"] = paths_as_text(self._built_with)
+        return paths_as_text(state)
 
     def __setstate__(self, state):
         """Put the weights where they were, or on the CPU where that device is missing."""

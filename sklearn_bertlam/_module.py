@@ -220,7 +220,7 @@ class LabelAttentionNetwork(TextEncoder):
         if self.label_tokens is None:
             return self.encode(batch)[0], self.label_table
         n_labels, device = self.classifier.out_features, self.classifier.weight.device
-        turn = (self._first_label + np.arange(self.labels_per_update)) % n_labels
+        turn = (self._first_label + np.arange(self.labels_per_update, dtype=np.int64)) % n_labels
         turn = turn[np.argsort(-self.label_tokens.lengths[turn], kind="stable")]
         label_texts = pack(self.label_tokens, turn).to(device)
         tokens, label_tokens = self.encode(batch, label_texts)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import tempfile
 import warnings
@@ -36,6 +37,7 @@ _TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
 FILES = {SAVED_AS, _WEIGHTS, _ENCODER, *_TOKENIZER}
 _SAVING = ".saving-"
 _FILES_OF_A_HUB = {"README.md", ".gitattributes"}
+_FILES_OF_A_DESKTOP = {".DS_Store", "desktop.ini", "Thumbs.db"}
 OF_THIS_MACHINE = {"checkpoint_dir", "device"}  # parameters that a folder neither holds nor sets
 _FACTS = (
     "history_",
@@ -68,7 +70,7 @@ def save(estimator: Any, folder: str | os.PathLike, overwrite: bool) -> None:
         _check_that_it_may_be_written(target, overwrite)
     target.mkdir(parents=True, exist_ok=True)
     try:
-        _write(estimator, Path(tempfile.mkdtemp(prefix=_SAVING, dir=target)))
+        _write(estimator, target / f"{_SAVING}{secrets.token_hex(8)}")
     except BaseException:
         _finish(target)
         if is_new:
@@ -80,7 +82,7 @@ def save(estimator: Any, folder: str | os.PathLike, overwrite: bool) -> None:
 
 
 def _check_that_it_may_be_written(target: Path, overwrite: bool) -> None:
-    there = sorted(file.name for file in target.iterdir())
+    there = sorted({file.name for file in target.iterdir()} - _FILES_OF_A_DESKTOP)
     if there and not overwrite:
         raise FileExistsError(f"The folder {target} is not empty. Give another one, or use overwrite=True to replace it.")
     if there and SAVED_AS not in there:
@@ -93,13 +95,14 @@ def _check_that_it_may_be_written(target: Path, overwrite: bool) -> None:
 def _write(estimator: Any, folder: Path) -> None:
     from safetensors.torch import save_file
 
+    folder.mkdir()
     config = _config(estimator)
     texts = _plain_tokenizer(estimator.tokenizer_)
     encoder = _encoder_config(estimator.module_)
     if encoder is not None:
         texts[_ENCODER] = encoder
     for name, text in texts.items():
-        (folder / name).write_text(text, encoding="utf-8")
+        (folder / name).write_text(text, encoding="utf-8", newline="\n")
     save_file(_weights(estimator.module_), folder / _WEIGHTS)
     (folder / _WEIGHTS).chmod((folder / _TOKENIZER[0]).stat().st_mode)  # safetensors does not ask the umask
     config["files"] = {file.name: sha256(file) for file in sorted(folder.iterdir())}
@@ -224,6 +227,7 @@ def load(cls: type, folder: str | os.PathLike, device: str) -> Any:
     source, resolved = _Folder(Path(folder)), str(resolve_device(device))
     config = _read_config(source, cls)
     _check_files(source, config)
+    tempfile.gettempdir()  # without any, say so, and not that the files are damaged
     try:
         return _build(cls, source, config, str(device), resolved)
     except Exception as error:  # what is raised depends on what the folder holds
@@ -266,7 +270,7 @@ def _check_files(source: _Folder, config: dict[str, Any]) -> None:
         if sha256(source / name) != expected:
             raise _unreadable(source, f"{name} is not the file that was saved: truncated or changed")
     there = {file.name for file in source.path.iterdir() if not file.name.startswith(_SAVING)}
-    others = sorted(there - FILES - _FILES_OF_A_HUB)
+    others = sorted(there - FILES - _FILES_OF_A_HUB - _FILES_OF_A_DESKTOP)
     if others:
         warnings.warn(f"{source.path} holds files that are not read: {', '.join(others)}.", UserWarning, stacklevel=4)
 

@@ -157,4 +157,5 @@ def _levels() -> int:
 
 def has_int8() -> bool:
     """Tell whether this build of torch has the operators."""
-    return hasattr(torch.ops.onednn, "qlinear_prepack") and hasattr(torch.ops.onednn, "qlinear_pointwise")
+    names = ("qlinear_prepack", "qlinear_pointwise")
+    return torch.backends.mkldnn.is_available() and all(hasattr(torch.ops.onednn, name) for name in names)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import sys
 import threading
 import time
 import warnings
@@ -86,7 +87,7 @@ def _cpu_gains_from_bfloat16() -> bool:
     Processors with the same instructions for bfloat16 are between four times as fast with them and half as fast, which only
     a stopwatch tells. Its answer is kept for the life of the process, and seldom close: there is hardly anything between.
     """
-    if not _cpu_has_bfloat16():
+    if not (_cpu_has_bfloat16() and cpu_operators_take_bfloat16()):
         return False
     seconds = _fastest_products([torch.float32, torch.bfloat16])
     return seconds[torch.float32] > _CLEAR_GAIN * seconds[torch.bfloat16]
@@ -191,7 +192,7 @@ def kept_memory(device: torch.device) -> Iterator[None]:
 
 @lru_cache(maxsize=1)
 def _glibc() -> Any:
-    if platform.libc_ver()[0] != "glibc":
+    if sys.platform != "linux" or platform.libc_ver()[0] != "glibc":
         return None
     libc = ctypes.CDLL(None)
     return libc if hasattr(libc, "mallopt") and hasattr(libc, "malloc_trim") else None

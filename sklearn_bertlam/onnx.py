@@ -15,6 +15,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval
 
 from ._cardinality import adjust
+from ._files import paths_as_text
 from ._multilabel import MultilabelClassifierMixin
 from ._onnx_format import COUNT_INPUTS, INPUTS, OUTPUT, OnnxMetadata, check_whole, incomplete_file, require
 from ._terms import pairs_of, places_of
@@ -248,7 +249,7 @@ class OnnxBertLamClassifier(MultilabelClassifierMixin, BaseEstimator):
         """Leave the open file out; it is opened again when it is needed."""
         state = super().__getstate__().copy()
         state.pop("_open_file", None)
-        return state
+        return paths_as_text(state)
 
 
 def _read(path: str, n_threads: int | None) -> tuple[Any, Any, OnnxMetadata, np.ndarray]:

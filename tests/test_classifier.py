@@ -5,6 +5,7 @@ import pickle
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -534,6 +535,14 @@ def test_a_model_trained_on_cuda_unpickles_on_the_cpu(fitted):
     loaded = pickle.loads(pickle.dumps(trained))
     assert loaded.device_ == ("cuda:0" if torch.cuda.is_available() else "cpu")
     np.testing.assert_allclose(loaded.predict_proba(TEXTS), expected.predict_proba(TEXTS), atol=1e-4)
+
+
+def test_pickles_hold_no_paths_of_another_system(make_classifier, tiny_encoder, tmp_path):
+    clf = make_classifier(encoder=Path(tiny_encoder), checkpoint_dir=tmp_path / "checkpoint").fit(TEXTS, Y)
+    pickled = pickle.dumps(clf)
+    assert b"pathlib" not in pickled
+    assert pickle.loads(pickled).encoder == str(tiny_encoder)
+    np.testing.assert_array_equal(pickle.loads(pickled).predict_proba(TEXTS), clf.predict_proba(TEXTS))
 
 
 def test_clone_and_unfitted_pickle_keep_parameters(make_classifier):

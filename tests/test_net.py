@@ -129,6 +129,7 @@ def test_a_precision_that_the_processor_does_not_have_is_replaced(make_classifie
 )
 def test_auto_precision_is_the_faster_one(monkeypatch, seconds, expected):
     monkeypatch.setattr(_runtime, "_cpu_has_bfloat16", lambda: True)
+    monkeypatch.setattr(_runtime, "cpu_operators_take_bfloat16", lambda: True)
     monkeypatch.setattr(_runtime, "_fastest_products", lambda dtypes: dict(zip(dtypes, seconds, strict=True)))
     _runtime._cpu_gains_from_bfloat16.cache_clear()
     assert _runtime.resolve_precision("auto", torch.device("cpu")) == expected

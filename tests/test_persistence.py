@@ -1,11 +1,14 @@
 """Saved estimators: the same predictions, and nothing read that should not be."""
 
 import copy
+import errno
 import json
 import os
 import pickle
+import stat
 import subprocess
 import sys
+import tempfile
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -331,6 +334,36 @@ def test_what_is_not_a_saved_estimator_is_refused(tmp_path, tiny_encoder):
         (tmp_path / "estimator.json").write_text(content)
         with pytest.raises(SavedModelError, match="damaged"):
             BertLamClassifier.load(tmp_path)
+
+
+def test_what_a_desktop_leaves_in_a_folder_is_no_matter(saved, fitted, tmp_path, recwarn):
+    for folder, name in ((saved, ".DS_Store"), (tmp_path / "other", "desktop.ini")):
+        folder.mkdir(exist_ok=True)
+        (folder / name).touch()
+    BertLamClassifier.load(saved)
+    fitted.save(tmp_path / "other")
+    assert (tmp_path / "other" / "desktop.ini").exists()
+    assert not [warning for warning in recwarn if "not read" in str(warning.message)]
+
+
+def test_a_folder_that_cannot_be_flushed_is_saved_nevertheless(saved, fitted, tmp_path, monkeypatch):
+    def fsync(descriptor, fsync=os.fsync):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    fitted.save(tmp_path / "other")
+    assert sorted(os.listdir(tmp_path / "other")) == sorted(os.listdir(saved))
+
+
+def test_no_room_for_temporary_files_is_not_the_fault_of_the_folder(saved, monkeypatch):
+    def gettempdir():
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "gettempdir", gettempdir)
+    with pytest.raises(FileNotFoundError, match="No usable temporary directory"):
+        BertLamClassifier.load(saved)
 
 
 class Trap:
