@@ -82,8 +82,13 @@ class LEAM(TextModule):
         return self.classifier(self.hidden(self.dropout(vectors)))
 
     def penalty(self) -> torch.Tensor:
-        """Return the paper's regulariser: how badly label vectors are classified as their own labels."""
-        return cross_entropy(self._classify(self.labels), torch.arange(len(self.labels), device=self.labels.device))
+        """Return the paper's regulariser: how badly label vectors are classified as their own labels.
+
+        The paper adds it to a loss that is one cross-entropy for each document. Where the loss is the mean of K binary ones,
+        it is divided by K as well; undivided, it drowns the documents.
+        """
+        n_labels = len(self.labels)
+        return cross_entropy(self._classify(self.labels), torch.arange(n_labels, device=self.labels.device)) / n_labels
 
 
 class LEAMClassifier(WordLevelClassifier):
@@ -116,7 +121,7 @@ class LEAMClassifier(WordLevelClassifier):
     batch_size : int, default=64
         Texts per update.
     max_epochs : int or "auto", default="auto"
-        Passes over the training texts; "auto" is at least 10, and as many as give 1,500 updates, but at most 40.
+        Passes over the training texts; "auto" is at least 4, and as many as give 500 updates, but at most 40.
     early_stopping : bool, default=False
         Hold out a part, stop when its average precision no longer rises, and keep the best weights.
     validation_fraction : float, default=0.1
@@ -169,7 +174,7 @@ class LEAMClassifier(WordLevelClassifier):
         "width": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
     }
 
-    _epoch_range = EpochRange(fewest_updates=1500, fewest_epochs=10, most_epochs=40)  # more learn few documents by heart
+    _epoch_range = EpochRange(fewest_updates=500, fewest_epochs=4, most_epochs=40)  # more learn the documents by heart
 
     def __init__(
         self,
