@@ -336,6 +336,13 @@ def test_what_is_not_a_saved_estimator_is_refused(tmp_path, tiny_encoder):
             BertLamClassifier.load(tmp_path)
 
 
+def test_ends_of_lines_of_windows_are_no_damage(saved):
+    expected = BertLamClassifier.load(saved).predict_proba(TEXTS)
+    for file in saved.glob("*.json"):
+        file.write_bytes(file.read_bytes().replace(b"\n", b"\r\n"))
+    np.testing.assert_array_equal(BertLamClassifier.load(saved).predict_proba(TEXTS), expected)
+
+
 def test_what_a_desktop_leaves_in_a_folder_is_no_matter(saved, fitted, tmp_path, recwarn):
     for folder, name in ((saved, ".DS_Store"), (tmp_path / "other", "desktop.ini")):
         folder.mkdir(exist_ok=True)
