@@ -8,6 +8,20 @@ from torch import nn
 from sklearn_bertlam._batches import PackedTexts
 
 
+def open_forget_gates(network: nn.Module) -> None:
+    """Let every LSTM start with a memory: the bias of its forget gates is 1 [1]_, so that long texts reach the first step.
+
+    References
+    ----------
+    .. [1] R. Jozefowicz et al., "An Empirical Exploration of Recurrent Network Architectures", ICML 2015.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.LSTM | nn.LSTMCell):
+            for name, bias in module.named_parameters():
+                if name.startswith("bias_ih"):
+                    bias.data.chunk(4)[1].fill_(1.0)  # gates: input, forget, cell, output
+
+
 class StackedCells(nn.Module):
     """Two LSTM cells on top of each other, for hypotheses (B, W) at a time.
 

@@ -11,8 +11,9 @@ from sklearn.utils._param_validation import Interval
 from torch import nn
 
 from sklearn_bertlam._batches import PackedTexts, TextDataset
+from sklearn_bertlam._fitting import EpochRange
 
-from ._recurrent import BidirectionalLSTM, StackedCells
+from ._recurrent import BidirectionalLSTM, StackedCells, open_forget_gates
 from ._sequence import LabelGenerator, SequenceClassifier, State, label_frequencies
 from ._word_level import WordEmbedding
 
@@ -50,7 +51,7 @@ class SGM(LabelGenerator):
     global_embedding : bool
         Whether a step reads all labels, weighted by their probability in the step before, besides the one that was written.
     dropout : float
-        Dropout on word and label vectors, between layers and before the last one.
+        Dropout on label vectors, between layers and before the last one.
     beam_width, max_labels : int
         See ``LabelGenerator``.
     """
@@ -79,11 +80,11 @@ class SGM(LabelGenerator):
         self.gate: nn.ModuleList | None = None
         if global_embedding:
             self.gate = nn.ModuleList([nn.Linear(label_size, label_size, bias=False) for _ in range(2)])
+        open_forget_gates(self)
 
     def read(self, batch: PackedTexts) -> tuple[EncodedText, State]:
         """Encode the words; the decoder starts from the encoder's last outputs, both directions side by side."""
-        words = self.dropout(self.embedding.grid(batch))  # (B, L, E)
-        encoded, last = self.reader(words, batch)  # (B, L, H), (B, layers, H)
+        encoded, last = self.reader(self.embedding.grid(batch), batch)  # (B, L, H), (B, layers, H)
         state: State = (last[:, None], torch.zeros_like(last)[:, None])  # (B, 1, layers, H)
         if self.gate is not None:
             nothing_yet = encoded.new_zeros(len(batch), 1, self.n_labels + 2)
@@ -148,13 +149,13 @@ class SGMClassifier(SequenceClassifier):
     max_length : int, default=500
         Texts are cut to this number of words.
     dropout : float, default=0.5
-        Dropout on word and label vectors, between layers and before the last one.
-    learning_rate : float, default=1e-3
+        Dropout on label vectors, between layers and before the last one.
+    learning_rate : float, default=2e-3
         Adam's, at its peak; it rises over the first tenth of the updates and falls to zero.
     batch_size : int, default=64
         Texts per update.
     max_epochs : int or "auto", default="auto"
-        Passes over the training texts; "auto" is at least 10, and as many as give 1,500 updates, but at most 200.
+        Passes over the training texts; "auto" is at least 10, and as many as give 1,000 updates, but at most 200.
     early_stopping : bool, default=False
         Hold out a part, stop when its average precision no longer rises, and keep the best weights.
     validation_fraction : float, default=0.1
@@ -196,6 +197,8 @@ class SGMClassifier(SequenceClassifier):
     array([[1, 1]])
     """
 
+    _epoch_range = EpochRange(fewest_updates=1000, fewest_epochs=10, most_epochs=200)
+    _spread_of_words = 1.0  # a random LSTM passes on little of what it reads: with less, training takes long to begin
     _parameter_constraints: dict = {
         **SequenceClassifier._parameter_constraints,
         "global_embedding": ["boolean"],
@@ -216,7 +219,7 @@ class SGMClassifier(SequenceClassifier):
         word_vectors=None,
         max_length=500,
         dropout=0.5,
-        learning_rate=1e-3,
+        learning_rate=2e-3,
         batch_size=64,
         max_epochs="auto",
         early_stopping=False,

@@ -37,7 +37,6 @@ _PARAMETERS = (
     "random_state",
     "verbose",
 )
-_START = 0.1  # standard deviation of words without a pretrained vector
 _HIDING = 0.25  # a word that occurs n times is hidden in training with probability _HIDING / (_HIDING + n)
 
 
@@ -57,6 +56,8 @@ class WordEmbedding(nn.Embedding):
         A file of vectors to start from, for the words that it has.
     counts : ndarray of int, shape (V,), optional
         How often each word is in the training data. Without them no word is hidden.
+    spread : float, default=0.1
+        The standard deviation of the words' first vectors.
 
     References
     ----------
@@ -66,9 +67,16 @@ class WordEmbedding(nn.Embedding):
 
     hiding: torch.Tensor | None  # (V,)
 
-    def __init__(self, tokenizer: Any, size: int, path: str | os.PathLike | None = None, counts: np.ndarray | None = None):
+    def __init__(
+        self,
+        tokenizer: Any,
+        size: int,
+        path: str | os.PathLike | None = None,
+        counts: np.ndarray | None = None,
+        spread: float = 0.1,
+    ):
         super().__init__(len(tokenizer), size)
-        nn.init.normal_(self.weight, std=_START)
+        nn.init.normal_(self.weight, std=spread)
         self.unknown = tokenizer.unk_token_id
         hiding = None if counts is None else torch.from_numpy(_HIDING / (_HIDING + counts)).float()
         self.register_buffer("hiding", hiding, persistent=False)
@@ -91,6 +99,7 @@ class WordLevelClassifier(NeuralTextClassifier):
     """Base of the classifiers whose vocabulary and word vectors are learned in ``fit``."""
 
     _epoch_range = EpochRange(fewest_updates=1500, fewest_epochs=10, most_epochs=200)
+    _spread_of_words = 0.1
     label_names: Any = None
     weight_decay = 0.0
     warmup_fraction = 0.1
@@ -109,7 +118,8 @@ class WordLevelClassifier(NeuralTextClassifier):
 
     def _make_module(self, data: TextDataset, random_state: np.random.RandomState, precision: torch.dtype) -> nn.Module:
         counts = np.bincount(data.tokens.ids, minlength=len(self.tokenizer_)) if self.dropout else None
-        embedding = WordEmbedding(self.tokenizer_, int(self.embedding_size), self.word_vectors, counts)
+        size, spread = int(self.embedding_size), self._spread_of_words
+        embedding = WordEmbedding(self.tokenizer_, size, self.word_vectors, counts, spread)
         return self._make_network(embedding, data).to(self.device_)
 
     def _blank_module(self, encoder_config) -> nn.Module:
