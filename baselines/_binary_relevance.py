@@ -119,6 +119,7 @@ class BinaryRelevanceClassifier(MultilabelClassifierMixin, BaseEstimator):
             self._check_that_weights_are_taken(weights)
         vectorizer = self._make_vectorizer()
         features = X if vectorizer is None else vectorizer.fit_transform(X, targets.matrix)
+        features = features.tocsr() if sp.issparse(features) else features
         columns = targets.matrix.tocsc()
         base = self._base_estimator()
         self.estimators_ = Parallel(n_jobs=self.n_jobs)(

@@ -235,7 +235,7 @@ class LEAMClassifier(WordLevelClassifier):
 
 def _label_vectors(embedding: WordEmbedding, tokens: RaggedTokens | None, n_labels: int) -> torch.Tensor:
     """Return the mean word vector (K, E) of each label's text, random where it has none."""
-    vectors = torch.randn(n_labels, embedding.embedding_dim) * embedding.weight.std().item()
+    vectors = torch.empty(n_labels, embedding.embedding_dim).normal_(std=embedding.weight.std().item())
     for label in range(0 if tokens is None else n_labels):
         ids = tokens.ids[tokens.offsets[label] : tokens.offsets[label + 1]]  # type: ignore[union-attr]
         if len(ids):

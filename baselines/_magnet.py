@@ -109,7 +109,7 @@ class MAGNET(TextEncoder):
         self.bias = nn.Parameter(torch.zeros(n_labels))
         self.dropout = nn.Dropout(dropout)
         if nodes is None:
-            self.nodes = nn.Parameter(torch.randn(n_labels, self.hidden_size) / self.hidden_size**0.5)
+            self.nodes = nn.Parameter(torch.empty(n_labels, self.hidden_size).normal_(std=self.hidden_size**-0.5))
         else:
             self.register_buffer("nodes", nodes)
 

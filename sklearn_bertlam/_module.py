@@ -137,7 +137,7 @@ class LabelAttentionNetwork(TextEncoder):
         if attention in ("document", "label-wise"):
             self.label_tokens = label_tokens
             if label_tokens is None:
-                self.label_table = nn.Parameter(torch.randn(n_labels, self.hidden_size))
+                self.label_table = nn.Parameter(torch.empty(n_labels, self.hidden_size).normal_())
             self._add_scale(attention_scale)
 
     def _add_scale(self, attention_scale: float | str) -> None:

@@ -339,12 +339,16 @@ def restore_network(estimator: Any, plain: Mapping[str, Any]) -> None:
 
 
 def _make_module(estimator: Any, encoder: dict | None, weights: Mapping[str, Any], labels_per_update: int | None) -> Any:
-    from ._runtime import isolated_torch_random_state, resolve_device
+    import torch
 
+    from ._forking import prepare_for_forks
+    from ._runtime import without_random_numbers
+
+    prepare_for_forks()
     as_fitted = object.__new__(type(estimator))  # its parameters may have been set otherwise since
     as_fitted.__dict__.update(estimator.__dict__ | estimator._built_with)
-    with isolated_torch_random_state(np.random.RandomState(0), resolve_device("cpu")):
-        module = as_fitted._blank_module(encoder)
+    with torch.inference_mode(False), torch.enable_grad(), without_random_numbers():
+        module = as_fitted._blank_module(encoder).float()
     module.load_state_dict(weights)
     module.labels_per_update = None if labels_per_update is None else int(labels_per_update)
     return module.to(estimator.device_).eval()

@@ -90,7 +90,8 @@ def _apply(
                 values = function(batch.to(device)).float().cpu().numpy()  # (B, ...)
             if result.size == 0:
                 result = np.empty((len(rows), *values.shape[1:]), dtype=dtype)
-            result[order[part]] = values
+            with np.errstate(under="ignore"):  # half precision has no smaller numbers
+                result[order[part]] = values
         return result
 
     most_tokens = tokens_at_once(module, device, training=False)

@@ -10,13 +10,14 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import torch
 from sklearn.utils import check_random_state
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ._forking import lock_of_process
 from .exceptions import SlowPrecisionWarning
@@ -144,20 +145,38 @@ def isolated_torch_random_state(random_state: np.random.RandomState, device: tor
         yield
 
 
+class without_random_numbers(TorchDispatchMode):
+    """Leave what this thread would fill with random numbers as it is, where other numbers are about to be put in.
+
+    So torch's random state need not be kept, nor waited for, and a large network is made in less time.
+    """
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        fills_with_random_numbers = (
+            torch.Tag.nondeterministic_seeded in func.tags and func.__name__.partition(".")[0][-1] == "_"
+        )
+        return args[0] if fills_with_random_numbers else func(*args, **(kwargs or {}))
+
+
 @contextmanager
 def _usual_torch() -> Iterator[None]:
-    """Make modules of float32 and record gradients, whatever the program around it has set."""
+    """Make modules of float32 and record gradients in full precision, whatever the program around it has set."""
     dtype = torch.get_default_dtype()
     torch.set_default_dtype(torch.float32)
     try:
-        with torch.inference_mode(False), torch.enable_grad():
+        with torch.inference_mode(False), torch.enable_grad(), _no_autocast("cpu"), _no_autocast("cuda"):
             yield
     finally:
         torch.set_default_dtype(dtype)
 
 
+def _no_autocast(device_type: str) -> Any:
+    return torch.autocast(device_type, enabled=False) if torch.is_autocast_enabled(device_type) else nullcontext()
+
+
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4  # numbers of glibc's mallopt
-_MOST_MMAP_THRESHOLD, _USUAL_MMAP_MAX = 32 * 2**20, 65536  # what glibc adapts to by itself
+_ADAPTED = {"MALLOC_MMAP_THRESHOLD_": 32 * 2**20, "MALLOC_TRIM_THRESHOLD_": 64 * 2**20}  # what glibc comes to by itself
+_FIXED = dict.fromkeys(_ADAPTED, 128 * 2**10)  # where one of them is set it does not adapt the other
 _keeping_memory: list[None] = []  # one for every block that has not ended, in any thread
 _changing_malloc = threading.Lock()
 
@@ -184,10 +203,17 @@ def kept_memory(device: torch.device) -> Iterator[None]:
         with _changing_malloc:
             _keeping_memory.pop()
             if not _keeping_memory:
-                libc.mallopt(_MMAP_MAX, _USUAL_MMAP_MAX)
-                libc.mallopt(_MMAP_THRESHOLD, _MOST_MMAP_THRESHOLD)
-                libc.mallopt(_TRIM_THRESHOLD, 2 * _MOST_MMAP_THRESHOLD)
-                libc.malloc_trim(0)
+                _set_malloc_back(libc)
+
+
+def _set_malloc_back(libc: Any) -> None:
+    """Return to the limits that the environment names, as Dask's does for its workers, or glibc has by itself."""
+    named = {name: int(value) for name in (*_ADAPTED, "MALLOC_MMAP_MAX_") if (value := os.environ.get(name, "")).isdigit()}
+    limits = {"MALLOC_MMAP_MAX_": 65536} | (_FIXED if named else _ADAPTED) | named
+    libc.mallopt(_MMAP_MAX, limits["MALLOC_MMAP_MAX_"])
+    libc.mallopt(_MMAP_THRESHOLD, limits["MALLOC_MMAP_THRESHOLD_"])
+    libc.mallopt(_TRIM_THRESHOLD, limits["MALLOC_TRIM_THRESHOLD_"])
+    libc.malloc_trim(0)
 
 
 @lru_cache(maxsize=1)

@@ -40,12 +40,12 @@ def best_labels(scores: np.ndarray, n_labels: int) -> np.ndarray:
 
 def apply_threshold(scores: np.ndarray, threshold: float | np.ndarray, min_labels: int = 0) -> np.ndarray:
     """Return the predicted labels (n, K), bool: scores above the threshold, and the best labels of every document."""
-    return (scores > threshold) | best_labels(scores, min_labels)
+    return (scores > np.atleast_1d(threshold)) | best_labels(scores, min_labels)
 
 
 def f1(entries: ScoredEntries, threshold: float | np.ndarray, scoring: str) -> float:
     """Compute the F1 of the labels that a threshold gives."""
-    predicted = ((entries.scores > threshold) | entries.always) & entries.counts
+    predicted = ((entries.scores > np.atleast_1d(threshold)) | entries.always) & entries.counts
     groups = _Groups(entries, scoring)
     return groups.average(groups.sums(entries.hits & predicted), groups.sums(predicted))
 

@@ -34,6 +34,8 @@ class RaggedTokens:
         The tokens that neighbouring windows share.
     cut : RaggedTokens or None, default=None
         What was left out of each text, where that was kept.
+    n_after_cut : int, default=0
+        Number of tokens of a text that come after what was left out of it.
     """
 
     ids: np.ndarray
@@ -44,6 +46,7 @@ class RaggedTokens:
     window: int | None = None
     stride: int = 0
     cut: RaggedTokens | None = None
+    n_after_cut: int = 0
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -51,6 +54,31 @@ class RaggedTokens:
     @property
     def lengths(self) -> np.ndarray:
         return np.diff(self.offsets)
+
+    @property
+    def whole_lengths(self) -> np.ndarray:
+        """The lengths (n,) of the texts with what was left out of them."""
+        return self.lengths if self.cut is None else self.lengths + self.cut.lengths
+
+    def whole(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the ids of some texts one after another, with what was left out in its place, and offsets (n + 1,)."""
+        offsets = np.concatenate([[0], np.cumsum(self.whole_lengths[rows])])
+        starts, lengths = self.offsets[rows], self.lengths[rows]
+        if self.cut is None:
+            return self.ids[_places(starts, lengths)], offsets
+        n_cut = self.cut.lengths[rows]
+        n_before = lengths - np.where(n_cut > 0, self.n_after_cut, 0)
+        ids, middle = np.empty(offsets[-1], dtype=self.ids.dtype), offsets[:-1] + n_before
+        ids[_places(offsets[:-1], n_before)] = self.ids[_places(starts, n_before)]
+        ids[_places(middle, n_cut)] = self.cut.ids[_places(self.cut.offsets[rows], n_cut)]
+        ids[_places(middle + n_cut, lengths - n_before)] = self.ids[_places(starts + n_before, lengths - n_before)]
+        return ids, offsets
+
+
+def _places(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Return the whole numbers from each start on, as many as its length, one range after another."""
+    ends = np.cumsum(lengths)
+    return np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - ends + lengths, lengths)
 
 
 def tokenize(
@@ -114,7 +142,7 @@ def tokenize(
     pad_id = 0 if tokenizer.pad_token_id is None else tokenizer.pad_token_id
     window = max_length if long_text == "windows" else None
     rest = RaggedTokens(*cut.ragged(), 0, 0, pad_id) if keep_cut else None
-    return RaggedTokens(*read.ragged(), n_prefix, n_suffix, pad_id, window, stride, rest)
+    return RaggedTokens(*read.ragged(), n_prefix, n_suffix, pad_id, window, stride, rest, n_tail)
 
 
 class _Collected:

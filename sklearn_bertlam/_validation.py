@@ -141,8 +141,7 @@ def check_targets(y, n_texts: int) -> Targets:
 def in_order_of(targets: Targets, classes: list) -> Targets:
     """Return targets whose columns are in the order of the classes, where both have the same names.
 
-    Columns without names, or with other names than any class, are taken as they stand; so are numbers that are not just
-    those of the classes.
+    Columns without names, numbered ones, and those with other names than any class are taken as they stand.
     """
     columns = targets.columns
     known = set(classes)
@@ -152,7 +151,7 @@ def in_order_of(targets: Targets, classes: list) -> Targets:
     missing = [label for label in classes if label not in places]
     others = [label for label in columns if label not in known]
     if missing or others:
-        if len(missing) == len(classes) or not all(isinstance(name, str) for name in (*columns, *classes)):
+        if len(missing) == len(classes) or columns == list(range(len(columns))):
             return targets
         named = {"without": missing, "with": others}
         differences = ", ".join(f"{how} {_enumerate(object_array(labels))}" for how, labels in named.items() if labels)
@@ -213,10 +212,10 @@ def _to_array(y) -> np.ndarray:
 
 
 def _frame_to_array(y) -> np.ndarray:
-    if "object" in y.dtypes.astype(str).tolist():
+    if any("object" in dtype or "str" in dtype for dtype in y.dtypes.astype(str)):
         return _to_float(y.to_numpy(dtype=object))
     try:  # nullable columns have pd.NA, which no float dtype takes by itself
-        return y.to_numpy(dtype=np.float32, na_value=np.nan)
+        return y.to_numpy(dtype=np.float64, na_value=np.nan)
     except (TypeError, ValueError):
         return _to_float(y.to_numpy(dtype=object))
 
@@ -402,13 +401,17 @@ def _tell_apart(classes: list, texts: list[str]) -> list[str]:
     ]
 
 
+def _is_int64(item: object) -> bool:
+    return isinstance(item, (int, np.integer)) and not isinstance(item, bool) and -(2**63) <= int(item) < 2**63
+
+
 def object_array(items: list) -> np.ndarray:
-    """Make a 1-D array of labels; of integers where all are, of objects otherwise.
+    """Make a 1-D array of labels; of integers where all are and 64 bits hold them, of objects otherwise.
 
     One or two integers are objects too, because scikit-learn's scorers take an array of two integers for the two classes
     of a single binary problem.
     """
-    if len(items) > 2 and all(isinstance(item, (int, np.integer)) and not isinstance(item, bool) for item in items):
+    if len(items) > 2 and all(map(_is_int64, items)):
         return np.asarray(items, dtype=np.int64)
     array = np.empty(len(items), dtype=object)
     array[:] = items

@@ -127,8 +127,8 @@ class WordScores(nn.Module):
 
 def _frequent_pairs(tokens: RaggedTokens, rows: np.ndarray, is_special: np.ndarray, most: int) -> np.ndarray:
     """Return the pairs of neighbours that are worth counting."""
-    some = rows[np.cumsum(tokens.lengths[rows]) <= _MOST_TOKENS_PAIRED]
-    ids, offsets = _ids_of(tokens, some)
+    some = rows[np.cumsum(tokens.whole_lengths[rows]) <= _MOST_TOKENS_PAIRED]
+    ids, offsets = tokens.whole(some)
     texts = np.repeat(np.arange(len(some)), np.diff(offsets))
     plain = ~is_special[ids]
     inside = np.flatnonzero((texts[1:] == texts[:-1]) & plain[1:] & plain[:-1])
@@ -137,20 +137,14 @@ def _frequent_pairs(tokens: RaggedTokens, rows: np.ndarray, is_special: np.ndarr
 
 def _log_counts(tokens: RaggedTokens, rows: np.ndarray, n_pieces: int, pairs: np.ndarray) -> sp.csr_array:
     """Return 1 + log count of every term in each of some texts (n, V + P), also in what the network does not read."""
-    n_tokens = tokens.lengths[rows] + (0 if tokens.cut is None else tokens.cut.lengths[rows])
-    parts = np.split(rows, np.flatnonzero(np.diff(np.cumsum(n_tokens) // _MOST_TOKENS_COUNTED)) + 1)
-    counts = sp.csr_array(sp.vstack([_counts_of_all(tokens, part, n_pieces, pairs) for part in parts]))
+    parts = np.split(rows, np.flatnonzero(np.diff(np.cumsum(tokens.whole_lengths[rows]) // _MOST_TOKENS_COUNTED)) + 1)
+    counts = sp.csr_array(sp.vstack([_counts(tokens, part, n_pieces, pairs) for part in parts]))
     counts.data = 1 + np.log(counts.data)
     return counts
 
 
-def _counts_of_all(tokens: RaggedTokens, rows: np.ndarray, n_pieces: int, pairs: np.ndarray) -> sp.csr_array:
-    counts = _counts(tokens, rows, n_pieces, pairs)
-    return counts if tokens.cut is None else counts + _counts(tokens.cut, rows, n_pieces, pairs)
-
-
 def _counts(tokens: RaggedTokens, rows: np.ndarray, n_pieces: int, pairs: np.ndarray) -> sp.csr_array:
-    ids, offsets = _ids_of(tokens, rows)
+    ids, offsets = tokens.whole(rows)
     texts = np.repeat(np.arange(len(rows)), np.diff(offsets))
     places = places_of(pairs_of(ids, n_pieces), pairs)
     known = np.flatnonzero((places >= 0) & (texts[1:] == texts[:-1]))
@@ -158,14 +152,6 @@ def _counts(tokens: RaggedTokens, rows: np.ndarray, n_pieces: int, pairs: np.nda
     shape = (len(rows), n_pieces + len(pairs))
     entries = np.ones(len(terms), dtype=np.float32), (np.concatenate([texts, texts[known]]), terms)
     return sp.coo_array(entries, shape=shape).tocsr()  # adds up
-
-
-def _ids_of(tokens: RaggedTokens, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the ids of some texts, one after another, and where each text starts and ends (n + 1,)."""
-    lengths = tokens.lengths[rows]
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
-    places = np.arange(offsets[-1]) - np.repeat(offsets[:-1] - tokens.offsets[rows], lengths)
-    return tokens.ids[places], offsets
 
 
 def _is_special(tokens: RaggedTokens, n_pieces: int) -> np.ndarray:

@@ -287,9 +287,9 @@ def _tokenize(tokenizer: Any, texts: list[str], n_pieces: int, pairs: np.ndarray
     tokenized = []
     for encoding in tokenizer.encode_batch_fast([encodable(text) for text in texts]):
         ids = np.array(encoding.ids, dtype=np.int64)
-        rest = np.concatenate([ids[:0], *(_contents(part) for part in encoding.overflowing)])
-        places = np.concatenate([places_of(pairs_of(part, n_pieces), pairs) for part in (ids, rest)])
-        terms = np.concatenate([ids, rest, n_pieces + places[places >= 0]])
+        whole = np.concatenate([_contents(part) for part in (encoding, *encoding.overflowing)])
+        places = places_of(pairs_of(whole, n_pieces), pairs)
+        terms = np.concatenate([whole, n_pieces + places[places >= 0]])
         tokenized.append(_Text(ids, *np.unique(terms, return_counts=True)))
     return tokenized
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+import torch
 from conftest import LABELS, TEXTS, Y
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -87,7 +88,9 @@ def test_the_seed_decides_and_copies_agree(make, system):
     clf = make(system).fit(TEXTS, Y)
     expected = clf.predict_proba(TEXTS)
     np.testing.assert_array_equal(clone(clf).fit(TEXTS, Y).predict_proba(TEXTS), expected)
+    random_state = torch.get_rng_state()
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(clf)).predict_proba(TEXTS), expected)
+    assert torch.equal(torch.get_rng_state(), random_state)
     if system != "frozen":
         assert (clone(clf).set_params(random_state=1).fit(TEXTS, Y).predict_proba(TEXTS) != expected).any()
 

@@ -16,6 +16,7 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 from sklearn.svm import LinearSVC
 
 from sklearn_bertlam.baselines import BinaryRelevanceClassifier
@@ -63,6 +64,12 @@ def test_zero_weights_leave_rows_out():
     assert (clf.predict(TEXTS)[:, 0] == 0).all()
     with pytest.raises(ValueError, match="does not take it"):
         BinaryRelevanceClassifier(estimator=KNeighborsClassifier()).fit(TEXTS, Y, weights)
+
+
+def test_vectorizers_may_return_any_sparse_format():
+    expected = BinaryRelevanceClassifier(CountVectorizer()).fit(TEXTS, Y).predict_proba(TEXTS)
+    as_coo = make_pipeline(CountVectorizer(), FunctionTransformer(sp.coo_array, accept_sparse=True))
+    np.testing.assert_allclose(BinaryRelevanceClassifier(as_coo).fit(TEXTS, Y).predict_proba(TEXTS), expected)
 
 
 def test_vectorizers_may_look_at_the_labels():

@@ -5,6 +5,7 @@ import pickle
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import joblib
@@ -362,6 +363,19 @@ def test_threads_that_fit_take_turns(make_classifier):
     for result in results:
         np.testing.assert_array_equal(result, expected)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_model_can_be_loaded_while_another_thread_fits(make_classifier):
+    pickled = [pickle.dumps(make_classifier(label_names=names).fit(TEXTS, Y)) for names in (LABELS, None)]
+
+    class Loading(Callback):
+        def on_epoch_begin(self, net, **kwargs):
+            with ThreadPoolExecutor(1) as pool:
+                list(pool.map(pickle.loads, pickled, timeout=60))
+
+    expected = make_classifier().fit(TEXTS, Y).predict_proba(TEXTS)
+    clf = make_classifier(callbacks=[Loading()]).fit(TEXTS, Y)
+    np.testing.assert_array_equal(clf.predict_proba(TEXTS), expected)
 
 
 def test_a_threshold_that_was_not_tuned_is_an_error(make_classifier):
@@ -899,10 +913,15 @@ def test_texts_without_weight_do_not_judge_training(make_classifier, seed):
     assert make_classifier(**settings).fit(TEXTS, Y, sample_weight=only_one).predict(TEXTS).shape == Y.shape
 
 
-@pytest.mark.parametrize("change", ["float64", "no gradients", "inference mode"])
+@pytest.mark.parametrize("change", ["float64", "no gradients", "inference mode", "autocast", "numpy raises"])
 def test_what_a_program_has_set_in_torch_does_not_matter(make_classifier, change):
     expected = make_classifier(label_names=LABELS).fit(TEXTS, Y).predict_proba(TEXTS)
-    contexts = {"no gradients": torch.no_grad, "inference mode": torch.inference_mode}
+    contexts = {
+        "no gradients": torch.no_grad,
+        "inference mode": torch.inference_mode,
+        "autocast": partial(torch.autocast, "cpu", dtype=torch.bfloat16),
+        "numpy raises": partial(np.errstate, all="raise"),
+    }
     if change == "float64":
         torch.set_default_dtype(torch.float64)
     try:

@@ -150,21 +150,31 @@ def test_shuffled_labels_give_chance():
     assert learned > chance + 0.3
 
 
+class Malloc:
+    def __init__(self):
+        self.options = {}
+
+    def mallopt(self, option, value):
+        self.options[option] = value
+
+    def malloc_trim(self, pad):
+        pass
+
+
 def test_memory_is_kept_until_the_last_block_that_wants_it_ends(monkeypatch):
-    class Malloc:
-        most_mapped = None
-
-        def mallopt(self, option, value):
-            if option == _runtime._MMAP_MAX:
-                self.most_mapped = value
-
-        def malloc_trim(self, pad):
-            pass
-
     malloc, cpu = Malloc(), torch.device("cpu")
     monkeypatch.setattr(_runtime, "_glibc", lambda: malloc)
     with _runtime.kept_memory(cpu):
         with _runtime.kept_memory(cpu):
-            assert malloc.most_mapped == 0
-        assert malloc.most_mapped == 0
-    assert malloc.most_mapped > 0
+            assert malloc.options[_runtime._MMAP_MAX] == 0
+        assert malloc.options[_runtime._MMAP_MAX] == 0
+    assert malloc.options[_runtime._MMAP_MAX] > 0
+
+
+def test_limits_of_malloc_that_the_environment_names_come_back(monkeypatch):
+    malloc, cpu = Malloc(), torch.device("cpu")
+    monkeypatch.setattr(_runtime, "_glibc", lambda: malloc)
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "65536")
+    with _runtime.kept_memory(cpu):
+        assert malloc.options[_runtime._TRIM_THRESHOLD] > 2**30
+    assert malloc.options[_runtime._TRIM_THRESHOLD] == 65536

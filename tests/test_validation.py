@@ -520,7 +520,7 @@ def test_columns_are_put_in_the_order_of_the_classes():
     assert ordered.matrix.toarray().tolist() == [[0, 0, 1], [1, 1, 0]]
     assert ordered.columns == ["a", "b", "c"]
     assert ordered.is_sparse is False
-    for classes in (["c", "a", "b"], ["x", "y", "z"], [0, 1, "c"]):  # the same, none of them, not all names
+    for classes in (["c", "a", "b"], ["x", "y", "z"]):  # the same, none of them
         assert in_order_of(targets, classes) is targets
     with pytest.raises(BertLamError) as caught:
         in_order_of(targets, ["a", "b", "x"])
@@ -528,6 +528,8 @@ def test_columns_are_put_in_the_order_of_the_classes():
     with pytest.raises(BertLamError, match="are not the labels: with label 'c'"):
         in_order_of(targets, ["a", "b"])
     years = check_targets(pd.DataFrame([[1, 0, 0], [0, 1, 1]], columns=[2022, 2020, "later"]), 2)
+    with pytest.raises(BertLamError, match="are not the labels: without label 2021, with label 'later'"):
+        in_order_of(years, [2020, 2021, 2022])
     assert in_order_of(years, [2020, "later", 2022]).matrix.toarray().tolist() == [[0, 0, 1], [1, 1, 0]]
     without_names = check_targets(np.eye(2), 2)
     assert in_order_of(without_names, ["a", "b"]) is without_names
@@ -538,6 +540,19 @@ def test_numbers_that_are_the_classes_are_put_in_order_and_others_are_not():
     assert in_order_of(targets, [0, 1, 2]).matrix.toarray().tolist() == [[0, 0, 1], [1, 1, 0]]
     years = check_targets(pd.DataFrame([[1, 0, 0], [0, 1, 1]], columns=[2, 0, 2022]), 2)
     assert in_order_of(years, [0, 1, 2]) is years
+    numbered = check_targets(pd.DataFrame([[1, 0, 0], [0, 1, 1]]), 2)
+    assert in_order_of(numbered, [2, 1, 2022]) is numbered
+
+
+def test_integers_that_64_bits_do_not_hold_are_labels_too():
+    hashes = [2**63 + 5, 1, 2]
+    assert object_array(hashes).tolist() == hashes
+
+
+def test_a_frame_is_checked_in_the_precision_it_has():
+    for entry in (0.99999999, 1e-50, "1"):
+        with pytest.raises(BertLamError):
+            check_targets(pd.DataFrame({"a": [entry] * 2}), 2)
 
 
 def test_columns_are_put_in_the_order_of_the_names_where_these_name_them():

@@ -153,6 +153,19 @@ def test_words_behind_the_cut_are_learned_from(make_classifier):
     assert clf.decision_function(texts[:1]) > clf.decision_function(texts[1:2]) + 0.1
 
 
+@pytest.mark.parametrize("long_text", ["truncate", "head-tail"])
+def test_a_cut_changes_neither_which_words_and_pairs_count_nor_how_much(make_classifier, long_text):
+    texts = [f"my my your my your your {end} now" for end in ("red printer", "blue invoice", "", "red") * 6]
+    y = np.tile([[1, 0], [0, 1], [0, 0], [1, 1]], (6, 1))
+    cut, whole = (
+        make_classifier(long_text=long_text, max_length=length, max_epochs=0, word_share=0.9).fit(texts, y).module_.words
+        for length in (7, 64)
+    )
+    assert len(whole.pairs) > 5
+    for name, values in whole.state_dict().items():
+        torch.testing.assert_close(cut.state_dict()[name], values, msg=name)
+
+
 def test_unknown_entries_and_texts_without_weight_do_not_count(make_classifier):
     unknown, weights = Y.astype(float), np.ones(len(TEXTS))
     unknown[:6, 0] = np.nan
