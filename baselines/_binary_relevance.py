@@ -30,7 +30,7 @@ _LARGEST_LOG_ODDS = 50.0
 
 
 def _predicts_probabilities(self) -> bool:
-    estimators = self.estimators_ if hasattr(self, "estimators_") else [self._base_estimator()]
+    estimators = [self._base_estimator(), *getattr(self, "estimators_", [])]
     return all(hasattr(estimator, "predict_proba") for estimator in estimators)
 
 

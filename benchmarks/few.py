@@ -26,7 +26,7 @@ from sklearn_bertlam.datasets import load_support_requests
 from sklearn_bertlam.exceptions import LabelWithoutPositivesWarning
 from sklearn_bertlam.model_selection import MultilabelThresholdClassifierCV
 
-from .command_line import end_where_training_is_interrupted, positive, shown
+from .command_line import end_where_training_is_interrupted, natural, positive, shown
 from .output import check_sizes, claim, read_json, write_atomically
 from .scoring import best_threshold, markdown_table, score
 from .tables.data import Documents, data_name, load_documents
@@ -50,10 +50,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, required=True, help='folder of a data set, or "support"')
     parser.add_argument("--out", type=Path, required=True, help="folder for the results")
     parser.add_argument("--sizes", type=positive, nargs="+", required=True, help="numbers of training documents")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--seeds", type=natural, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--split", choices=["val", "test"], default="test")
     parser.add_argument("--systems", nargs="+", choices=list(SYSTEMS), default=list(SYSTEMS), metavar="SYSTEM")
     options = parser.parse_args(arguments)
+    if str(options.data) == "support" and options.split == "val":
+        parser.error("the support requests have no val: choose on --data of your own, or on AAPD's")
     end_where_training_is_interrupted()
     warnings.simplefilter("ignore", LabelWithoutPositivesWarning)
     documents = _support_requests() if str(options.data) == "support" else load_documents(options.data, None)

@@ -17,7 +17,7 @@ from sklearn.metrics import average_precision_score
 from sklearn_bertlam import BertLamClassifier
 from sklearn_bertlam.exceptions import LabelWithoutPositivesWarning
 
-from .command_line import end_where_training_is_interrupted, positive, report_path, shown
+from .command_line import end_where_training_is_interrupted, natural, positive, report_path, shown
 from .output import report
 from .scoring import dense, markdown_table
 from .tables.data import data_name, load_documents
@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--train-size", type=positive)
     parser.add_argument("--split", choices=["val", "test"], default="test", help="the documents that are ranked")
     parser.add_argument("--share", type=float, default=0.25, help="of the labels that are left out of training")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="each leaves out other labels")
+    parser.add_argument("--seeds", type=natural, nargs="+", default=[0, 1, 2], help="each leaves out other labels")
     parser.add_argument("--max-length", type=positive, default=128)
     options = parser.parse_args(arguments)
     end_where_training_is_interrupted()

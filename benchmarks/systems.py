@@ -56,7 +56,7 @@ def _published(aapd: float, rcv1_v2: float) -> dict[str, float]:
     return {"aapd": aapd, "rcv1-v2": rcv1_v2}
 
 
-_STRENGTHS = tuple({"estimator__C": strength} for strength in (0.1, 0.3, 1.0, 3.0))
+_STRENGTHS = tuple({"estimator__C": strength} for strength in (0.1, 0.3, 1.0, 3.0, 10.0, 30.0))
 _WORDS: dict[str, Any] = {"reads_words": True}
 _NETWORK_ALONE: dict[str, Any] = {"word_share": 0.0, "fit_cardinality": False}
 

@@ -271,12 +271,13 @@ def test_changed_networks_have_all_that_the_usual_one_has(make_classifier, name)
     assert changed.predict_proba(TEXTS).shape == Y.shape
 
 
-def test_measurements_are_not_mixed(tmp_path):
+def test_support_requests_have_a_test_and_no_val(tmp_path, capsys):
     few = ["--data", "support", "--out", str(tmp_path / "few"), "--systems", "Binary Relevance", "--seeds", "0"]
     few_documents(few + ["--sizes", "50"])
     assert "--out few" in (tmp_path / "few" / "results.md").read_text()
-    with pytest.raises(SystemExit, match="split: 'test' there, 'val' now"):
+    with pytest.raises(SystemExit):
         few_documents(few + ["--sizes", "50", "--split", "val"])
+    assert "have no val" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="fewer than 500"):
         few_documents(few + ["--sizes", "500"])
 
@@ -288,6 +289,8 @@ def test_few_documents_refuse_other_documents_and_sizes_that_cannot_be(folder, t
         with pytest.raises(SystemExit) as ended:
             few_documents(few + ["--sizes", size])
         assert message in f"{ended.value} {capsys.readouterr().err}"
+    with pytest.raises(SystemExit, match="split: 'test' there, 'val' now"):
+        few_documents(few + ["--sizes", "8", "--split", "val"])
     write_split(folder / "test.jsonl.gz", TEXTS[1:], Y[1:])
     with pytest.raises(SystemExit, match="other settings.*checksum"):
         few_documents(few + ["--sizes", "8"])

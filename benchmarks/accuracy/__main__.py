@@ -19,7 +19,7 @@ import numpy as np
 from sklearn_bertlam.datasets import load_support_requests
 from sklearn_bertlam.exceptions import LabelWithoutPositivesWarning
 
-from ..command_line import end_where_training_is_interrupted, positive, shown
+from ..command_line import end_where_training_is_interrupted, natural, positive, shown
 from ..output import check_sizes, claim, commit, read_json, write_atomically
 from ..scoring import best_threshold, markdown_table, score
 from ..tables.data import Documents, data_name, load_documents
@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for the results")
     parser.add_argument("--changes", nargs="*", choices=list(CHANGES), default=list(CHANGES), metavar="CHANGE")
     parser.add_argument("--train-size", type=positive, required=True)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--seeds", type=natural, nargs="+", default=[0, 1, 2])
     parser.add_argument("--max-length", type=positive, default=128)
     options = parser.parse_args(arguments)
     end_where_training_is_interrupted()
@@ -79,13 +79,14 @@ def _measure(name: str, seed: int, documents: Any, options: argparse.Namespace) 
         threshold=0.5,  # all documents train; F1 is at the best threshold on val, the same advantage for all
         random_state=seed,
     )
+    code = commit()  # before it is another one
     start = time.process_time()  # other work on the machine changes it little
     estimator.fit([texts[row] for row in rows], target[rows])
     seconds = time.process_time() - start
     texts, target = documents.val
     scores = estimator.decision_function(texts)
     results = score(target, scores > best_threshold(target, scores), scores)
-    return {metric: results[metric] for metric in _METRICS} | {"cpu_seconds": seconds, "commit": commit()}
+    return {metric: results[metric] for metric in _METRICS} | {"cpu_seconds": seconds, "commit": code}
 
 
 def _write(options: argparse.Namespace) -> None:

@@ -175,7 +175,9 @@ def _documents(options: argparse.Namespace) -> dict[str, Any]:
 
     if options.data:
         data = load_jsonl_dir(options.data)
-        other = data.get("test", data.get("val", data.train))
+        other = data.get("test", data.get("val"))
+        if other is None:
+            raise SystemExit(f"{options.data} has neither test nor val, whose documents are predicted and scored.")
         train, names = data.train, [data.label_descriptions.get(name, name) for name in data.target_names]
     else:
         train, other = load_support_requests(subset="train"), load_support_requests(subset="test")

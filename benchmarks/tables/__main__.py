@@ -83,7 +83,9 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         metavar="SYSTEM",
         help=f"out of {', '.join(SYSTEMS)} (default: all but the ablations of a detail)",
     )
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0], help="one run of every system for each (default: 0)")
+    parser.add_argument(
+        "--seeds", nargs="+", type=natural, default=[0], help="one run of every system for each (default: 0)"
+    )
     parser.add_argument("--train-size", type=positive, help="use only so many training documents")
     parser.add_argument("--encoder", default=_DEFAULT_ENCODER, help="name or folder (default: %(default)s)")
     parser.add_argument("--max-length", type=positive, default=128, help="tokens that encoders read (default: %(default)s)")

@@ -70,6 +70,7 @@ def measure(task: Task) -> dict[str, Any]:
         the code) and "counts", two numbers for every document as of ``document_counts``.
     """
     warnings.filterwarnings("ignore", category=FutureWarning)
+    code = commit()  # before it is another one
     documents = load_documents(Path(task.data), task.train_size)
     estimator, threshold, fitting, chosen = _best_on_val(task, documents)
     texts, target = getattr(documents, task.split)
@@ -78,7 +79,7 @@ def measure(task: Task) -> dict[str, Any]:
     return {
         "metrics": score(target, predicted, scores) | fitting | predicting | {"peak_memory_gb": peak_memory_gb()},
         "chosen": chosen,
-        "commit": commit(),
+        "commit": code,
         "counts": document_counts(dense(target), predicted).tolist(),
     }
 
