@@ -148,14 +148,15 @@ def isolated_torch_random_state(random_state: np.random.RandomState, device: tor
 class without_random_numbers(TorchDispatchMode):
     """Leave what this thread would fill with random numbers as it is, where other numbers are about to be put in.
 
-    So torch's random state need not be kept, nor waited for, and a large network is made in less time.
+    So torch's random state need not be kept, nor waited for, and a large network is made in less time. Tensors have to be
+    filled in place: ``torch.empty(n).normal_()`` draws nothing here, ``torch.randn(n)`` does.
     """
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        fills_with_random_numbers = (
-            torch.Tag.nondeterministic_seeded in func.tags and func.__name__.partition(".")[0][-1] == "_"
-        )
-        return args[0] if fills_with_random_numbers else func(*args, **(kwargs or {}))
+        is_in_place = func.overloadpacket.__name__.endswith("_")
+        if is_in_place and torch.Tag.nondeterministic_seeded in func.tags:
+            return args[0]
+        return func(*args, **(kwargs or {}))
 
 
 @contextmanager
